@@ -1,0 +1,52 @@
+//! `cargo xtask`: the project's own tasks, one module per subcommand.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a development tool that talks to its terminal"
+)]
+
+mod ci;
+mod deny;
+mod no_std;
+mod registry;
+mod steps;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's own tasks
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Install what the tests need where possible, then run every test
+    Test,
+    /// Run all that must pass before a change is merged
+    Ci,
+    /// Prove that the core links without std, and the codec without an allocator
+    NoStd,
+    /// Check licences, advisories and sources with cargo-deny, when it is installed
+    Deny,
+    /// Generate code and tables from spec/registry.toml
+    Registry(registry::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Task::parse() {
+        Task::Test => steps::run_all("test", test::run),
+        Task::Ci => steps::run_all("ci", ci::run),
+        Task::NoStd => no_std::run(),
+        Task::Deny => deny::run(),
+        Task::Registry(args) => registry::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
