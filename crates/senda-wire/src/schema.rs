@@ -29,6 +29,19 @@ impl<'a> Schema<'a> {
     /// # Errors
     /// See [`SchemaError`]: the first rule that it breaks.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, SchemaError> {
+        Self::read(bytes, true)
+    }
+
+    /// Reads a description that [`Schema::decode`] has accepted before. Comparing names with one another is left out: it
+    /// takes the square of their number, and this runs for every message.
+    ///
+    /// # Errors
+    /// See [`SchemaError`]; none for what was accepted.
+    pub fn decode_accepted(bytes: &'a [u8]) -> Result<Self, SchemaError> {
+        Self::read(bytes, false)
+    }
+
+    fn read(bytes: &'a [u8], compare: bool) -> Result<Self, SchemaError> {
         if bytes.len() > SCHEMA_BYTES_MAX {
             return Err(SchemaError::TooBig { bytes: bytes.len() });
         }
@@ -43,8 +56,8 @@ impl<'a> Schema<'a> {
         for number in 0..usize::from(channels) {
             let channel = read_channel(&mut reader)?;
             let name = channel.name.as_str().as_bytes();
-            let repeats = schema.walk().take(number).any(|(earlier, _)| earlier == name);
-            if repeats || channel.repeats_a_label() {
+            let repeats = || schema.walk().take(number).any(|(earlier, _)| earlier == name);
+            if compare && (repeats() || channel.repeats_a_label()) {
                 return Err(SchemaError::Duplicate { channel: number });
             }
             schema.row_max += channel.size_max();

@@ -249,3 +249,20 @@ fn enumeration() -> ChannelSpec<'static> {
 fn head(count: u16) -> DataHead {
     DataHead { schema: 0, clock: Clock::UtcSynced, count, t0: 0 }
 }
+
+/// What was accepted reads the same without the comparison of names, and only that is left out.
+#[test]
+fn an_accepted_description_reads_the_same_again() {
+    let mut room = [0; 256];
+    let name = |text| senda_wire::Identifier::new(text).unwrap();
+    let channel = |text| senda_wire::ChannelSpec::new(name(text), senda_wire::ValueType::U8);
+    let good =
+        Schema::encode(name("s"), &[channel("a"), channel("b")], &mut room).unwrap().to_vec();
+    assert_eq!(Schema::decode_accepted(&good), Schema::decode(&good));
+    let twice =
+        Schema::encode(name("s"), &[channel("a"), channel("a")], &mut room).unwrap().to_vec();
+    assert!(Schema::decode(&twice).is_err() && Schema::decode_accepted(&twice).is_ok());
+    for end in 0..good.len() {
+        assert!(Schema::decode_accepted(&good[..end]).is_err());
+    }
+}
