@@ -20,6 +20,8 @@ const TIMEOUTS_TO_ONE: u32 = 3;
 const BURST: u32 = 10;
 /// Before the first sample, and at most. Spec §7.5a.
 const RTO_INITIAL: Duration = Duration::from_secs(1);
+/// A disk that syncs takes its time now and then; resending before is waste. Spec §7.5a.
+const RTO_MIN: Duration = Duration::from_millis(50);
 const RTO_MAX: Duration = Duration::from_secs(60);
 /// Floor of the variance term. Spec §7.5a.
 const RTTVAR_FLOOR: Duration = Duration::from_millis(1);
@@ -201,7 +203,7 @@ impl Path {
     /// Time until the oldest message is due again; `extra` is WELCOME's ack_delay and commit_interval. Spec §7.5a.
     pub(super) fn timeout(&self, extra: Duration, entropy: &mut Entropy) -> Duration {
         let measured = |srtt| srtt + (self.rttvar * 4).max(RTTVAR_FLOOR);
-        let base = self.srtt.map_or(RTO_INITIAL, measured) + extra;
+        let base = self.srtt.map_or(RTO_INITIAL, measured).max(RTO_MIN) + extra;
         let doubled = base.saturating_mul(1 << self.timeouts.min(6));
         entropy.stretched(doubled.min(RTO_MAX))
     }
