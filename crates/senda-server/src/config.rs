@@ -1,0 +1,173 @@
+//! What a server is told, and why it may not start.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use senda_session::collector;
+
+use crate::TraceSink;
+
+/// What a server is told.
+pub struct Config {
+    /// `host:port` to listen on for TCP devices; `None`: not at all.
+    pub tcp: Option<String>,
+    /// `host:port` to listen on for UDP devices; `None`: not at all.
+    pub udp: Option<String>,
+    /// `host:port` to listen on for HTTP; `None`: not at all.
+    pub http: Option<String>,
+    /// Directory of the store; made if it does not exist.
+    pub data: PathBuf,
+    /// Listen beyond loopback though sessions are not authenticated. Spec §10.2a.
+    pub open_to_network: bool,
+    /// TCP connections at once.
+    pub connections_max: usize,
+    /// Limits and timing of the protocol.
+    pub engine: collector::Config,
+    /// Limits of the store.
+    pub store: senda_store::Options,
+    /// Desired configurations; the first whose pattern matches a device counts.
+    pub desired: Vec<Desired>,
+    /// Gets every message and every drop, if there is one.
+    pub trace: Option<Box<dyn TraceSink>>,
+}
+
+impl Config {
+    /// TCP, UDP on the same port and HTTP beside it, on loopback, with the default limits.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            tcp: Some("127.0.0.1:7363".into()),
+            udp: Some("127.0.0.1:7363".into()),
+            http: Some("127.0.0.1:7364".into()),
+            data: data.into(),
+            open_to_network: false,
+            connections_max: 19_000,
+            engine: collector::Config::default(),
+            store: senda_store::Options::default(),
+            desired: Vec::new(),
+            trace: None,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        if self.tcp.is_none() && self.udp.is_none() {
+            return Err(StartError::NoTransport);
+        }
+        for name in [&self.tcp, &self.udp, &self.http].into_iter().flatten() {
+            let beyond = resolve(name)?.into_iter().find(|address| !address.ip().is_loopback());
+            if let Some(address) = beyond.filter(|_| !self.open_to_network) {
+                return Err(StartError::BeyondLoopback { address });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The configuration that devices of some name should have. Spec §5.16, §5.17.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// A device name, in which `*` stands for any characters.
+    pub pattern: String,
+    /// Of this configuration, from 1; a device that has it already is not sent it again.
+    pub revision: u32,
+    /// A list (spec §4.4), count included.
+    pub list: Vec<u8>,
+}
+
+impl Desired {
+    /// True when `device` matches the pattern.
+    pub fn matches(&self, device: &str) -> bool {
+        let mut parts = self.pattern.split('*');
+        let Some(mut rest) = parts.next().and_then(|first| device.strip_prefix(first)) else {
+            return false;
+        };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Why a server does not start. All of it is for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Neither TCP nor UDP.
+    #[error("a collector needs TCP or UDP to listen on")]
+    NoTransport,
+    /// An address without any protection that others could reach.
+    #[error(
+        "{address} is not a loopback address, and sessions are not authenticated: anybody who reaches it can send \
+         readings. Listen on 127.0.0.1 or [::1], or say that this is meant (--open-to-network)"
+    )]
+    BeyondLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A name that does not resolve.
+    #[error(
+        "{name:?} is no address to listen on: say HOST:PORT, such as 127.0.0.1:7363 or [::1]:7363"
+    )]
+    Resolve {
+        /// As it was given.
+        name: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// An address that can't be bound.
+    #[error("can't listen on {transport} {name}")]
+    Bind {
+        /// TCP, UDP or HTTP.
+        transport: &'static str,
+        /// As it was given.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] senda_store::OpenError),
+    /// Threads, the runtime, the wake-up.
+    #[error("the system refuses what a server needs")]
+    Runtime(#[source] io::Error),
+}
+
+/// The addresses that `host:port` stands for; at least one.
+pub(crate) fn resolve(name: &str) -> Result<Vec<SocketAddr>, StartError> {
+    let failed = |source| StartError::Resolve { name: name.to_owned(), source };
+    let addresses: Vec<_> = name.to_socket_addrs().map_err(failed)?.collect();
+    if addresses.is_empty() {
+        return Err(failed(io::ErrorKind::NotFound.into()));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Desired;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        let matches = |pattern: &str, device| {
+            Desired { pattern: pattern.into(), revision: 1, list: vec![0] }.matches(device)
+        };
+        assert!(matches("gh-7", "gh-7"));
+        assert!(!matches("gh-7", "gh-70"));
+        assert!(matches("gh-*", "gh-"));
+        assert!(matches("*-7", "gh-7"));
+        assert!(matches("*", "anything"));
+        assert!(matches("a*b*c", "aXbYc"));
+        assert!(matches("a*b*c", "abbc"));
+        assert!(!matches("a*b*c", "acb"));
+        assert!(!matches("gh-*", "g-7"));
+    }
+}

@@ -1,0 +1,41 @@
+//! HTTP: whether the collector is alive, and whether it takes rows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::stats::Stats;
+
+/// Serves until the runtime ends.
+pub(crate) async fn serve(listener: TcpListener, stats: Arc<Stats>) {
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(stats);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "HTTP ended");
+    }
+}
+
+/// 200 while the engine runs.
+async fn healthz(State(stats): State<Arc<Stats>>) -> (StatusCode, &'static str) {
+    if stats.running.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the engine is not running\n")
+    }
+}
+
+/// 200 while rows are taken; 503 while the store fails or is full, and during a drain.
+async fn readyz(State(stats): State<Arc<Stats>>) -> (StatusCode, &'static str) {
+    if stats.running.load(Ordering::Relaxed) && stats.accepting.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store takes no rows at the moment\n")
+    }
+}

@@ -1,0 +1,155 @@
+//! The Senda collector as a library: [`Server::start`] listens on TCP, UDP and HTTP, and stores what comes.
+//!
+//! ```text
+//!   UDP socket --+                                            +--> ACKs
+//!                |   engine thread: senda_session::collector  |
+//!   TCP tasks ---+        | Event::Land            ^ verdicts +--> connections
+//!                         v                        |
+//!                    store thread: senda_store::Writer, one commit for everything that waits
+//! ```
+//!
+//! Two threads of their own and a small tokio runtime (accepting, connections, HTTP). The engine thread sleeps in one
+//! `poll` over the UDP socket and a wake-up; it owns every session, so nothing about sessions is shared. The store thread
+//! owns the database. Between them are queues, bounded by the engine's budget for what is on its way.
+//!
+//! Not here: printing, signals, command lines (`senda`), decisions about sessions (`senda-session`), SQL (`senda-store`).
+
+mod config; // what a server is told, and why it may not start
+mod engine; // the engine thread
+mod http; // /healthz, /readyz
+mod stats; // figures for people and programs
+mod store; // the store thread
+mod tcp; // connections
+mod trace; // every message, for eyes
+mod udp; // the UDP socket
+mod wake; // how other threads wake the engine
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use config::{Config, Desired, StartError};
+pub use stats::Snapshot;
+pub use trace::{Direction, TraceSink};
+
+use engine::{Engine, Input};
+use stats::Stats;
+use wake::Waker;
+
+/// A running collector. Dropping it without [`Server::stop`] leaves its threads to the end of the process.
+pub struct Server {
+    addresses: Addresses,
+    data: PathBuf,
+    control: std::sync::mpsc::Sender<Input>,
+    waker: Waker,
+    stats: Arc<Stats>,
+    engine: JoinHandle<()>,
+    store: JoinHandle<()>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Where a server listens; ports that were 0 are the ones the system chose.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Addresses {
+    /// TCP, if it listens there.
+    pub tcp: Option<SocketAddr>,
+    /// UDP, if it listens there.
+    pub udp: Option<SocketAddr>,
+    /// HTTP, if it listens there.
+    pub http: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Opens the store, binds the sockets and begins. Nothing is answered before all of that is done.
+    ///
+    /// # Errors
+    /// [`StartError`]: an address that can't be bound, a data directory that can't be used, ...
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let data = config.data.clone();
+        let stats = Arc::new(Stats::default());
+        let waker = Waker::new().map_err(StartError::Runtime)?;
+        let (control, inputs) = std::sync::mpsc::channel();
+        let writer = store::open(&config)?;
+        let udp = config.udp.as_deref().map(udp::Udp::bind).transpose()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("senda-io")
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let (tcp_inputs_tx, tcp_inputs) = tokio::sync::mpsc::channel(tcp::INPUTS_MAX);
+        let (pause_tx, pause) = tokio::sync::watch::channel(tcp::Reading::Go);
+        let mut addresses =
+            Addresses { udp: udp.as_ref().map(udp::Udp::local), ..Addresses::default() };
+        if let Some(names) = &config.tcp {
+            let listener = runtime.block_on(tcp::bind(names))?;
+            addresses.tcp = listener.local_addr().ok();
+            let limit = config.connections_max;
+            runtime.spawn(tcp::accept(
+                listener,
+                limit,
+                tcp_inputs_tx.clone(),
+                waker.clone(),
+                pause,
+            ));
+        }
+        if let Some(names) = &config.http {
+            let listener = runtime.block_on(tcp::bind(names))?;
+            addresses.http = listener.local_addr().ok();
+            runtime.spawn(http::serve(listener, stats.clone()));
+        }
+        let (requests_tx, requests) = std::sync::mpsc::channel();
+        let store =
+            store::spawn(writer, &config, requests, control.clone(), waker.clone(), stats.clone());
+        let engine = Engine::new(
+            config,
+            udp,
+            waker.clone(),
+            inputs,
+            tcp_inputs,
+            requests_tx,
+            pause_tx,
+            stats.clone(),
+        );
+        let engine = engine.spawn().map_err(StartError::Runtime)?;
+        Ok(Self {
+            addresses,
+            data,
+            control,
+            waker,
+            stats,
+            engine,
+            store: store.map_err(StartError::Runtime)?,
+            runtime,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &std::path::Path {
+        &self.data
+    }
+
+    /// Its figures at the moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.stats.snapshot()
+    }
+
+    /// Drains and stops: what was received is committed and acknowledged, every session gets CLOSE, and what has landed
+    /// is filed if that takes no longer than a few seconds. Returns the last figures.
+    pub fn stop(self) -> Snapshot {
+        // The engine may be gone already if it panicked; then there is nothing to drain.
+        let _ = self.control.send(Input::Stop);
+        self.waker.wake();
+        let _ = self.engine.join();
+        let _ = self.store.join();
+        self.runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        self.stats.snapshot()
+    }
+}

@@ -1,0 +1,445 @@
+//! The store thread: one commit for everything that waits, filing in between.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use senda_session::collector::{Fate, Mark, Notice, StreamState, Token, Verdict, What};
+use senda_store::{Landing, Outcome, Writer};
+use senda_wire::ErrorCode;
+
+use crate::engine::{Input, utc_us};
+use crate::stats::Stats;
+use crate::wake::Waker;
+use crate::{Config, StartError};
+
+/// Requests for one commit; what waits beyond that takes the next one.
+const BATCH_MAX: usize = 20_000;
+/// Rows in one step of filing: a millisecond or so.
+const STEP_ROWS: usize = 500;
+/// Filing between two commits while requests are waiting; more of it when the inbox is filling up.
+const FILING_TIME: Duration = Duration::from_millis(2);
+const FILING_TIME_BEHIND: Duration = Duration::from_millis(20);
+/// How long the thread sleeps at most: what time alone brings about is looked for then.
+const LOOK_AROUND: Duration = Duration::from_secs(60);
+/// The same while the store takes no rows, so that it does again soon after the cause is gone; and during a sweep.
+const LOOK_AROUND_SOON: Duration = Duration::from_millis(200);
+/// A sweep of retention visits every device; it begins that often.
+const RETENTION_EVERY: Duration = Duration::from_secs(300);
+
+/// What the engine asks of the store.
+pub(crate) enum Request {
+    Open {
+        token: Token,
+        device: Arc<str>,
+        stream: u64,
+    },
+    Land {
+        token: Token,
+        device: Arc<str>,
+        stream: u64,
+        received_us: i64,
+        what: What,
+    },
+    Record {
+        token: Token,
+        device: Arc<str>,
+        command_id: u32,
+    },
+    Notice {
+        device: Arc<str>,
+        stream: u64,
+        transport: &'static str,
+        software: String,
+        notice: Notice,
+    },
+    Stop,
+}
+
+/// Opens the data directory.
+pub(crate) fn open(config: &Config) -> Result<Writer, StartError> {
+    Ok(Writer::open(&config.data, config.store.clone(), utc_us())?)
+}
+
+/// Starts the thread. It ends after [`Request::Stop`], or when the engine is gone.
+pub(crate) fn spawn(
+    writer: Writer,
+    config: &Config,
+    requests: Receiver<Request>,
+    engine: Sender<Input>,
+    waker: Waker,
+    stats: Arc<Stats>,
+) -> io::Result<JoinHandle<()>> {
+    let interval = config.engine.commit_interval;
+    let inbox_behind = config.store.inbox_bytes_max / 4;
+    let checkpoints = spawn_checkpointer(&writer)?;
+    let keeper = Keeper {
+        writer,
+        interval,
+        inbox_behind,
+        requests,
+        engine,
+        waker,
+        stats,
+        checkpoints,
+        accepting: true,
+        next_sweep: Instant::now(),
+        sweeping: false,
+    };
+    std::thread::Builder::new().name("senda-store".into()).spawn(move || keeper.run())
+}
+
+/// Checkpoints cost milliseconds; on a thread of their own no commit waits for them. It ends with the keeper.
+fn spawn_checkpointer(writer: &Writer) -> io::Result<SyncSender<()>> {
+    let (sender, due) = sync_channel(1);
+    match writer.checkpointer() {
+        Ok(mut checkpointer) => {
+            let run = move || {
+                while due.recv().is_ok() {
+                    if let Err(error) = checkpointer.run() {
+                        tracing::warn!(%error, "checkpoint failed; it is tried again");
+                    }
+                }
+            };
+            std::thread::Builder::new().name("senda-checkpoint".into()).spawn(run)?;
+        }
+        Err(error) => tracing::warn!(%error, "no checkpoints beside landing; filing does them"),
+    }
+    Ok(sender)
+}
+
+struct Keeper {
+    writer: Writer,
+    /// How long a commit gathers.
+    interval: Duration,
+    /// Bytes of the inbox from which on filing gets more time.
+    inbox_behind: u64,
+    requests: Receiver<Request>,
+    engine: Sender<Input>,
+    waker: Waker,
+    stats: Arc<Stats>,
+    checkpoints: SyncSender<()>,
+    accepting: bool,
+    next_sweep: Instant,
+    /// A sweep has begun and is not done.
+    sweeping: bool,
+}
+
+/// Everything that waited, in order of what has to be done first.
+#[derive(Default)]
+struct Batch {
+    landings: Vec<Landing>,
+    /// For each landing: who waits for its verdict.
+    waiting: Vec<Option<Token>>,
+    /// Answered after the commit: the marks then include every landing before. Spec §6.4.
+    opens: Vec<(Token, Arc<str>, u64)>,
+    records: Vec<(Token, usize)>,
+    stop: bool,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        let mut wait = Duration::ZERO;
+        loop {
+            match self.requests.recv_timeout(wait) {
+                Ok(first) => {
+                    let batch = self.gather(first);
+                    let stop = batch.stop;
+                    self.commit(batch);
+                    if stop {
+                        return self.file_the_rest();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.sweep(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let due = self.file();
+            self.tell_accepting();
+            wait = self.wait(due);
+        }
+    }
+
+    /// How long nothing needs to be done: `due` is when filing goes on, µs UTC.
+    fn wait(&self, due: Option<i64>) -> Duration {
+        let most = if self.accepting && !self.sweeping { LOOK_AROUND } else { LOOK_AROUND_SOON };
+        let left = due.map(|due| u64::try_from(due.saturating_sub(utc_us())).unwrap_or(0));
+        left.map_or(most, |left| Duration::from_micros(left).min(most))
+    }
+
+    /// Everything that is here now, or comes within the commit interval.
+    fn gather(&self, first: Request) -> Batch {
+        let mut batch = Batch::default();
+        batch.add(first);
+        let until = Instant::now() + self.interval;
+        while !batch.stop && batch.landings.len() < BATCH_MAX {
+            let left = until.saturating_duration_since(Instant::now());
+            let next = if left.is_zero() {
+                self.requests.try_recv().ok()
+            } else {
+                self.requests.recv_timeout(left).ok()
+            };
+            match next {
+                Some(request) => batch.add(request),
+                None if left.is_zero() => break,
+                None => {}
+            }
+        }
+        batch
+    }
+
+    fn commit(&mut self, batch: Batch) {
+        let now = utc_us();
+        let verdicts = if batch.landings.is_empty() {
+            Vec::new()
+        } else {
+            self.writer.land(&batch.landings, now)
+        };
+        self.count(&batch.landings, &verdicts);
+        let recorded: Vec<bool> =
+            verdicts.iter().map(|verdict| verdict.outcome.is_durable()).collect();
+        let answers: Vec<(Token, Verdict)> = batch
+            .waiting
+            .iter()
+            .zip(verdicts)
+            .filter_map(|(token, verdict)| token.map(|token| (token, translate(verdict))))
+            .collect();
+        if !answers.is_empty() {
+            self.tell(Input::Verdicts(answers));
+        }
+        for (token, place) in batch.records {
+            self.tell(Input::Recorded(token, recorded.get(place).copied().unwrap_or(false)));
+        }
+        for (token, device, stream) in batch.opens {
+            let state = self.stream(&device, stream);
+            self.tell(Input::Stream(token, state));
+        }
+        self.waker.wake();
+    }
+
+    fn stream(&mut self, device: &str, stream: u64) -> Option<StreamState> {
+        match self.writer.stream(device, stream, utc_us()) {
+            Ok(state) => {
+                let mark = Mark { next_row: state.next_row, ranges: state.ranges };
+                let schemas = state
+                    .schemas
+                    .into_iter()
+                    .map(|(id, description)| (id, description.to_vec()))
+                    .collect();
+                Some(StreamState { mark, schemas, config: None })
+            }
+            Err(error) => {
+                tracing::error!(%error, "can't read the state of a stream");
+                None
+            }
+        }
+    }
+
+    fn count(&self, landings: &[Landing], verdicts: &[senda_store::Verdict]) {
+        if landings.is_empty() {
+            return;
+        }
+        let failed = verdicts.iter().find_map(|verdict| match &verdict.outcome {
+            Outcome::Failed(reason) => Some(reason.clone()),
+            _ => None,
+        });
+        match failed {
+            Some(reason) => {
+                Stats::add(&self.stats.commits_failed, 1);
+                tracing::error!(%reason, "commit failed; nothing of it is acknowledged, and the devices send it again");
+            }
+            None => Stats::add(&self.stats.commits, 1),
+        }
+        let rows = landings
+            .iter()
+            .zip(verdicts)
+            .map(|(landing, verdict)| rows_stored(landing, verdict))
+            .sum();
+        Stats::add(&self.stats.rows_stored, rows);
+    }
+
+    /// Some steps of filing while requests are waiting; as many as there are otherwise. Returns when it goes on.
+    fn file(&mut self) -> Option<i64> {
+        let begin = Instant::now();
+        loop {
+            let now = utc_us();
+            let filing = match self.writer.file(now, STEP_ROWS) {
+                Ok(filing) => filing,
+                Err(error) => {
+                    tracing::error!(%error, "filing failed; it is tried again");
+                    return Some(now.saturating_add(1_000_000));
+                }
+            };
+            Stats::add(&self.stats.rows_filed, filing.rows as u64);
+            self.stats.inbox_bytes.store(filing.inbox_bytes_left, Ordering::Relaxed);
+            if filing.checkpoint_due {
+                let _ = self.checkpoints.try_send(()); // One that is under way is enough.
+            }
+            let behind = filing.inbox_bytes_left > self.inbox_behind;
+            let time = if behind { FILING_TIME_BEHIND } else { FILING_TIME };
+            let in_the_way = self.stats.landing_bytes() > 0 && begin.elapsed() >= time;
+            if in_the_way || filing.due.is_none_or(|due| due > now) {
+                return filing.due;
+            }
+        }
+    }
+
+    /// The last filing of a server that stops. What is left is filed after the next start.
+    fn file_the_rest(&mut self) {
+        let filed = self.writer.file_all(utc_us());
+        match filed {
+            Ok(()) => self.stats.inbox_bytes.store(0, Ordering::Relaxed),
+            Err(error) => tracing::error!(%error, "what has landed is filed at the next start"),
+        }
+    }
+
+    /// What is old goes, now and then, when there is nothing else to do.
+    fn sweep(&mut self) {
+        if Instant::now() < self.next_sweep {
+            return;
+        }
+        let more = self.writer.retain(utc_us(), STEP_ROWS);
+        self.sweeping = matches!(more, Ok(true));
+        match more {
+            Ok(true) => {}
+            Ok(false) => self.next_sweep = Instant::now() + RETENTION_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "retention failed; it is tried again");
+                self.next_sweep = Instant::now() + LOOK_AROUND;
+            }
+        }
+    }
+
+    fn tell_accepting(&mut self) {
+        let accepting = self.writer.is_accepting(utc_us());
+        if accepting != self.accepting {
+            self.accepting = accepting;
+            tracing::warn!(accepting, "the store's inbox");
+            self.tell(Input::Accepting(accepting));
+            self.waker.wake();
+        }
+    }
+
+    fn tell(&self, input: Input) {
+        // The engine is gone only after a panic; the commit stands all the same.
+        let _ = self.engine.send(input);
+    }
+}
+
+impl Batch {
+    fn add(&mut self, request: Request) {
+        match request {
+            Request::Open { token, device, stream } => self.opens.push((token, device, stream)),
+            Request::Land { token, device, stream, received_us, what } => {
+                self.land(Some(token), device, stream, received_us, translate_what(what));
+            }
+            Request::Record { token, device, command_id } => {
+                self.records.push((token, self.landings.len()));
+                let text = format!("command {command_id} is about to be sent");
+                let what = senda_store::What::Event { kind: "command-sent".into(), text };
+                self.land(None, device, 0, utc_us(), what);
+            }
+            Request::Notice { device, stream, transport, software, notice } => {
+                if let Some(what) = translate_notice(transport, software, notice) {
+                    self.land(None, device, stream, utc_us(), what);
+                }
+            }
+            Request::Stop => self.stop = true,
+        }
+    }
+
+    fn land(
+        &mut self,
+        token: Option<Token>,
+        device: Arc<str>,
+        stream: u64,
+        received: i64,
+        what: senda_store::What,
+    ) {
+        self.landings.push(Landing { device, stream, received, what });
+        self.waiting.push(token);
+    }
+}
+
+/// Rows that a landing put on the disk; those that were refused are resolved, not stored.
+fn rows_stored(landing: &Landing, verdict: &senda_store::Verdict) -> u64 {
+    match (&landing.what, &verdict.outcome) {
+        (
+            senda_store::What::Rows { count, refused, .. },
+            Outcome::Stored | Outcome::PartlyDuplicate,
+        ) => u64::from(*count).saturating_sub(refused.len() as u64),
+        _ => 0,
+    }
+}
+
+/// The engine's words in the store's.
+fn translate_what(what: What) -> senda_store::What {
+    use senda_store::What as To;
+    match what {
+        What::Rows { first, count, sparse, schema, body, refused } => {
+            let refused =
+                refused.into_iter().map(|index| (index, ErrorCode::BAD_VALUE.0)).collect();
+            To::Rows { first, count, sparse, schema, body, refused }
+        }
+        What::Unreadable { first, count, kind, body } => To::RefusedMessage {
+            first,
+            count: count.into(),
+            code: ErrorCode::BAD_BODY.0,
+            kind,
+            body,
+        },
+        What::Skip { first, count, cause } => To::Skip { first, count, cause },
+        What::Counts { row, made, causes } => To::Counts { row, made, causes },
+        What::Unacked { counter, count, schema, body, .. } => {
+            To::Unacked { counter, count, schema, body }
+        }
+        What::Declare { id, description } => To::Declare { id, description },
+        What::Clock(clock) => {
+            let (offset_us, uncertainty_us, kind) =
+                (clock.offset, clock.uncertainty, clock.clock.code());
+            To::Clock { offset_us, uncertainty_us, kind }
+        }
+    }
+}
+
+/// Notices that are worth keeping.
+fn translate_notice(
+    transport: &str,
+    software: String,
+    notice: Notice,
+) -> Option<senda_store::What> {
+    use senda_store::What as To;
+    let event = |kind: &str, text: String| Some(To::Event { kind: kind.into(), text });
+    match notice {
+        Notice::Welcomed { .. } => Some(To::Seen { transport: transport.into(), software }),
+        Notice::Displaced => {
+            event("displaced", "a ninth session of the device ended this one".into())
+        }
+        Notice::TwoStreams { other } => {
+            event("two-streams", format!("stream {other:016x} is live beside this one"))
+        }
+        Notice::Snapshot { next_row, high_row } => event(
+            "snapshot",
+            format!(
+                "the device would give row {next_row} next, row {high_row} is already resolved"
+            ),
+        ),
+        _ => None,
+    }
+}
+
+/// The store's words in the engine's.
+fn translate(verdict: senda_store::Verdict) -> Verdict {
+    let fate = match verdict.outcome {
+        Outcome::Stored | Outcome::PartlyDuplicate => Fate::Stored,
+        Outcome::Duplicate => Fate::Duplicate,
+        Outcome::Window => Fate::NoRange,
+        Outcome::UnknownSchema => Fate::NoSchema,
+        Outcome::Conflict | Outcome::TooManySchemas => Fate::Conflict,
+        Outcome::Invalid | Outcome::Failed(_) => Fate::Failed,
+    };
+    let mark = Mark { next_row: verdict.next_row, ranges: verdict.ranges };
+    Verdict { fate, mark, refused: verdict.refused }
+}

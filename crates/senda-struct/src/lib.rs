@@ -1,0 +1,1 @@
+//! Python-compatible `struct` format strings: pack, unpack and calcsize.

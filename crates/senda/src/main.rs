@@ -1,0 +1,105 @@
+//! The `senda` command: parse, run one subcommand, map the outcome to an exit code.
+
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "the binary is the one place that prints"
+)]
+
+mod arguments; // CHANNEL=VALUE[UNIT]
+mod backup; // senda backup
+mod completions; // senda completions
+mod config; // the TOML file of `serve`
+mod decode; // senda decode
+mod demo; // senda demo
+mod paths; // where data lies unless told otherwise
+mod query; // senda query
+mod reading; // values as text and as JSON
+mod send; // senda send
+mod serve; // senda serve
+mod show; // a message, field by field
+mod signal; // Ctrl-C and SIGTERM
+mod simulate; // senda simulate
+mod summary; // what a fleet did, as text
+mod trace; // --trace
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code of a command that was wrong in itself. Clap uses the same.
+const USAGE: u8 = 2;
+
+/// Sensor readings over plain TCP and UDP sockets. An ACK means stored.
+#[derive(Parser)]
+#[command(name = "senda", version, arg_required_else_help = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Simulate(simulate::Args),
+    Send(send::Args),
+    Query(query::Args),
+    Decode(decode::Args),
+    Backup(backup::Args),
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Send(args) => send::run(args),
+        Command::Query(args) => query::run(&args),
+        Command::Decode(args) => decode::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Completions(args) => completions::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS; // Whoever read our output has seen enough.
+        }
+        eprintln!("senda: {error:#}");
+        let usage = error.is::<UsageError>();
+        if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+    })
+}
+
+/// The command itself was wrong: exit code 2.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The parser, for completions and for tests of the help.
+fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

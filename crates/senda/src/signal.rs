@@ -1,0 +1,64 @@
+//! Ctrl-C and SIGTERM.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stop {
+    /// Ctrl-C.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+    /// The time was over.
+    Elapsed,
+}
+
+/// Waits for Ctrl-C, SIGTERM or the end of `duration`, and calls `tick` in between.
+/// A second Ctrl-C ends the process at once with 130.
+pub(crate) fn wait(
+    duration: Option<Duration>,
+    every: Duration,
+    mut tick: impl FnMut(),
+) -> anyhow::Result<Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a timer")?;
+    let stop = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let end = tokio::time::sleep(
+            duration.unwrap_or(Duration::MAX / 4).min(Duration::from_secs(1 << 30)),
+        );
+        tokio::pin!(end);
+        let mut ticks = tokio::time::interval(every);
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok::<_, anyhow::Error>(Stop::Interrupted),
+                _ = terminate.recv() => return Ok(Stop::Terminated),
+                () = &mut end => return Ok(Stop::Elapsed),
+                _ = ticks.tick() => tick(),
+            }
+        }
+    })?;
+    if stop == Stop::Interrupted {
+        exit_on_the_next(runtime);
+    }
+    Ok(stop)
+}
+
+/// From now on Ctrl-C does not wait for a drain.
+fn exit_on_the_next(runtime: tokio::runtime::Runtime) {
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if let Ok(mut interrupt) = signal(SignalKind::interrupt()) {
+                interrupt.recv().await;
+                #[expect(clippy::exit, reason = "the user asked twice")]
+                std::process::exit(130);
+            }
+        });
+    });
+}

@@ -1,0 +1,240 @@
+//! `senda simulate`: a fleet of simulated devices over real sockets.
+
+use std::io::IsTerminal;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::Rng;
+use senda_sim::Profile;
+use senda_sim::faults::{Conditions, Delay, Probability, Reorder};
+use senda_sim::fleet::{self, Claim, Figures, Plan};
+
+use crate::{UsageError, signal, summary};
+
+/// Simulate devices that send random readings periodically
+#[derive(clap::Args)]
+#[command(after_help = "\
+Without --tcp and --udp the devices use UDP; with both, every other device uses TCP.
+The same --seed makes the same devices, rows and values over either transport; with --start their times too.
+Examples:
+  senda simulate --devices 100 --interval 1s --duration 60s
+  senda simulate --udp --loss 20% --delay 50ms±20ms --count 100")]
+pub(crate) struct Args {
+    /// Collector to use over TCP
+    #[arg(long, env = "SENDA_TCP", value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
+          default_missing_value = DEFAULT)]
+    tcp: Option<String>,
+
+    /// Collector to use over UDP
+    #[arg(long, env = "SENDA_UDP", value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
+          default_missing_value = DEFAULT)]
+    udp: Option<String>,
+
+    #[command(flatten)]
+    fleet: FleetArgs,
+
+    /// End after this time; without it and --count: at Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = senda_sim::parse_duration)]
+    duration: Option<Duration>,
+
+    /// How to show the summary
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// What kind of fleet.
+#[derive(clap::Args, Clone)]
+pub(crate) struct FleetArgs {
+    /// Devices
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) devices: u32,
+
+    /// From one sample of a device to the next [default: the profile's]
+    #[arg(long, value_name = "TIME", value_parser = senda_sim::parse_duration)]
+    pub(crate) interval: Option<Duration>,
+
+    /// Samples of each device
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// greenhouse, vehicle, factory, weather, or a TOML file; several are mixed [default: all four]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) profile: Vec<String>,
+
+    /// Decides values, schedules and faults
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Date the samples from this time on, instead of from now
+    #[arg(long, value_name = "2026-01-01T00:00:00Z")]
+    pub(crate) start: Option<jiff::Timestamp>,
+
+    /// Data messages that a device may have in flight
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) window: u16,
+
+    /// When no more samples are made: how long to wait for what is not acknowledged
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = senda_sim::parse_duration)]
+    pub(crate) patience: Duration,
+}
+
+/// What happens to the datagrams of UDP devices, each way.
+#[derive(clap::Args, Clone, Copy)]
+struct NetworkArgs {
+    /// UDP: share of datagrams that are lost, each way, such as 20%
+    #[arg(long, default_value = "0%", value_name = "P")]
+    loss: Probability,
+
+    /// UDP: share of datagrams that arrive twice
+    #[arg(long, default_value = "0%", value_name = "P")]
+    dup: Probability,
+
+    /// UDP: share of datagrams that are held back, such as 10%
+    #[arg(long, default_value = "0%", value_name = "P")]
+    reorder: Reorder,
+
+    /// UDP: how long datagrams take, such as 50ms±20ms
+    #[arg(long, default_value = "0ms", value_name = "TIME")]
+    delay: Delay,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// For eyes
+    Table,
+    /// One object
+    Json,
+}
+
+const DEFAULT: &str = "127.0.0.1:7363";
+/// In a fleet larger than this everybody waits the 10 s of the specification after CLOSE 401; a few devices need not.
+const LARGE_FLEET: u32 = 1_000;
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let conditions = args.network.conditions();
+    let udp_wanted = args.udp.is_some() || args.tcp.is_none();
+    if !udp_wanted && !conditions.is_perfect() {
+        return Err(UsageError(
+            "--loss, --dup, --reorder and --delay damage datagrams: add --udp".into(),
+        )
+        .into());
+    }
+    let tcp = args.tcp.as_deref().map(resolve).transpose()?;
+    let udp = udp_wanted.then(|| resolve(args.udp.as_deref().unwrap_or(DEFAULT))).transpose()?;
+    let plan = args.fleet.plan(tcp, udp, args.duration, conditions)?;
+    let interrupted = watch_for_ctrl_c()?;
+    let (figures, _) = run_fleet(&plan, &interrupted)?;
+    match args.format {
+        Format::Table => print!("{}", summary::whole(&figures)),
+        Format::Json => println!("{}", summary::json(&figures)),
+    }
+    let ended_early = interrupted.load(Ordering::Relaxed) && args.fleet.count.is_some();
+    Ok(match figures.is_settled() {
+        _ if ended_early => ExitCode::from(130),
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+impl FleetArgs {
+    pub(crate) fn plan(
+        &self,
+        tcp: Option<SocketAddr>,
+        udp: Option<SocketAddr>,
+        duration: Option<Duration>,
+        conditions: Conditions,
+    ) -> anyhow::Result<Plan> {
+        let names: Vec<&str> = match &self.profile[..] {
+            [] => Profile::built_in().iter().map(|(name, _)| *name).collect(),
+            names => names.iter().map(String::as_str).collect(),
+        };
+        let profiles = names.into_iter().map(Profile::load).collect::<Result<_, _>>()?;
+        let mut boot = [0; 32];
+        rand::rng().fill_bytes(&mut boot);
+        let few = self.devices <= LARGE_FLEET;
+        Ok(Plan {
+            tcp,
+            udp,
+            devices: self.devices,
+            profiles,
+            interval: self.interval,
+            seed: self.seed,
+            start_us: self.start.unwrap_or_else(jiff::Timestamp::now).as_microsecond(),
+            count: self.count,
+            duration,
+            patience: self.patience,
+            conditions,
+            window_messages: self.window,
+            start_jitter: if few { Duration::ZERO } else { Duration::from_secs(1) },
+            rejoin_jitter: Duration::from_secs(if few { 1 } else { 10 }),
+            boot,
+        })
+    }
+}
+
+impl NetworkArgs {
+    fn conditions(self) -> Conditions {
+        Conditions { loss: self.loss, dup: self.dup, reorder: self.reorder, delay: self.delay }
+    }
+}
+
+/// Runs the fleet, with a live line on a terminal.
+pub(crate) fn run_fleet(
+    plan: &Plan,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<(Figures, Vec<Claim>)> {
+    let bar = live_line();
+    let outcome = fleet::run(plan, |figures| {
+        bar.set_message(summary::live(figures));
+        if interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    bar.finish_and_clear();
+    outcome.context("run the fleet")
+}
+
+/// A line that is rewritten, on a terminal; nothing elsewhere.
+fn live_line() -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new_spinner();
+    let style = indicatif::ProgressStyle::with_template("{msg}");
+    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()));
+    bar
+}
+
+/// Set at Ctrl-C or SIGTERM; a second Ctrl-C ends the process.
+pub(crate) fn watch_for_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    let wait = move || {
+        if signal::wait(None, Duration::from_secs(3600), || {}).is_ok() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).context("start a thread")?;
+    Ok(interrupted)
+}
+
+/// The first address that `name` stands for.
+pub(crate) fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
+    let wrong = || {
+        UsageError(format!(
+            "{name:?} is no collector: say HOST:PORT, such as {DEFAULT} or [::1]:7363"
+        ))
+    };
+    let mut addresses = name.to_socket_addrs().map_err(|_| wrong())?;
+    Ok(addresses.next().ok_or_else(wrong)?)
+}
