@@ -120,6 +120,11 @@ impl Member {
         self.wake = self.next_wake(turn);
     }
 
+    /// True when the last sample was taken.
+    pub(super) const fn has_made_all(&self) -> bool {
+        self.left == 0
+    }
+
     /// True when everything was said and answered.
     pub(super) fn has_ended(&self) -> bool {
         self.device.is_closed()

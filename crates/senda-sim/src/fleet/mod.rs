@@ -172,7 +172,7 @@ pub fn run(
         let elapsed = fleet.epoch.elapsed();
         if elapsed >= next_tell {
             next_tell = elapsed + TELL_EVERY;
-            if watch(fleet.add_up()).is_break() {
+            if watch(fleet.add_up()).is_break() || fleet.members.iter().all(Member::has_made_all) {
                 fleet.end();
             }
         }
