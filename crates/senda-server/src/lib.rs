@@ -37,6 +37,9 @@ use engine::{Engine, Input};
 use stats::Stats;
 use wake::Waker;
 
+/// How long connections of a server that stops may take to say what is left to say.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A running collector. Dropping it without [`Server::stop`] leaves its threads to the end of the process.
 pub struct Server {
     addresses: Addresses,
@@ -46,6 +49,8 @@ pub struct Server {
     stats: Arc<Stats>,
     engine: JoinHandle<()>,
     store: JoinHandle<()>,
+    /// Ends after the last TCP connection of a server that stops.
+    connections: Option<tokio::task::JoinHandle<()>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -83,17 +88,18 @@ impl Server {
         let (pause_tx, pause) = tokio::sync::watch::channel(tcp::Reading::Go);
         let mut addresses =
             Addresses { udp: udp.as_ref().map(udp::Udp::local), ..Addresses::default() };
+        let mut connections = None;
         if let Some(names) = &config.tcp {
             let listener = runtime.block_on(tcp::bind(names))?;
             addresses.tcp = listener.local_addr().ok();
             let limit = config.connections_max;
-            runtime.spawn(tcp::accept(
+            connections = Some(runtime.spawn(tcp::accept(
                 listener,
                 limit,
                 tcp_inputs_tx.clone(),
                 waker.clone(),
                 pause,
-            ));
+            )));
         }
         if let Some(names) = &config.http {
             let listener = runtime.block_on(tcp::bind(names))?;
@@ -122,6 +128,7 @@ impl Server {
             stats,
             engine,
             store: store.map_err(StartError::Runtime)?,
+            connections,
             runtime,
         })
     }
@@ -149,6 +156,11 @@ impl Server {
         self.waker.wake();
         let _ = self.engine.join();
         let _ = self.store.join();
+        if let Some(connections) = self.connections {
+            // ACKs and CLOSEs are on their way to sockets; who doesn't read them is not waited for.
+            let ended = async { tokio::time::timeout(LAST_WORDS, connections).await };
+            let _ = self.runtime.block_on(ended);
+        }
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         self.stats.snapshot()
     }

@@ -48,7 +48,8 @@ pub(crate) async fn bind(name: &str) -> Result<TcpListener, StartError> {
     bound.map_err(|source| StartError::Bind { transport: "TCP", name: name.to_owned(), source })
 }
 
-/// Accepts connections until the server drains. A permit is taken before accepting, so that the limit holds.
+/// Accepts connections until the server drains, then waits until each of them has said what was queued for it and has
+/// ended. A permit is taken before accepting, so that the limit holds.
 pub(crate) async fn accept(
     listener: TcpListener,
     connections_max: usize,
@@ -64,7 +65,7 @@ pub(crate) async fn accept(
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = reading.wait_for(|reading| *reading == Reading::Stop) => return,
+            _ = reading.wait_for(|reading| *reading == Reading::Stop) => break,
         };
         match accepted {
             Ok((stream, remote)) => {
@@ -82,6 +83,8 @@ pub(crate) async fn accept(
             }
         }
     }
+    drop(listener);
+    let _ = permits.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX)).await;
 }
 
 async fn serve(

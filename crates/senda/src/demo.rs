@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut fleet = args.fleet;
     fleet.interval.get_or_insert(Duration::from_millis(500));
     let plan = fleet.plan(addresses.tcp, addresses.udp, args.duration, Conditions::default())?;
-    eprintln!("{} devices send to it, every other one over TCP; Ctrl-C ends it", plan.devices);
+    eprintln!("{} devices send to it, half of them over TCP; Ctrl-C ends it", plan.devices);
     let interrupted = simulate::watch_for_ctrl_c()?;
     let (figures, claims) = simulate::run_fleet(&plan, &interrupted)?;
     let data = server.data().to_owned();

@@ -19,7 +19,7 @@ use crate::{UsageError, signal, summary};
 /// Simulate devices that send random readings periodically
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without --tcp and --udp the devices use UDP; with both, every other device uses TCP.
+Without --tcp and --udp the devices use UDP; with both, half of them use TCP.
 The same --seed makes the same devices, rows and values over either transport; with --start their times too.
 Examples:
   senda simulate --devices 100 --interval 1s --duration 60s

@@ -1,0 +1,17 @@
+//! The whole road through the real `senda` program: processes, sockets, a disk. Nothing is simulated here but devices.
+//!
+//! A test starts what it needs: ports that the system chose, a temporary directory, children that end with the test.
+//! It waits for what it can see, never for a time.
+
+mod by_hand; // one conversation from the specification, byte by byte
+mod commands; // what the other subcommands print, and their exit codes
+mod crashes; // SIGKILL and SIGTERM in mid-stream
+mod demo; // `senda demo`
+mod fleets; // fleets on good and bad networks
+mod front_door; // what anybody may throw at a collector
+mod processes; // children, and what they say
+mod python; // clients/python/senda.py
+mod sends; // `senda send`
+mod store; // what is in a store, by asking `senda query`
+mod vectors; // spec/vectors
+mod wire; // Senda/1 from the specification alone
