@@ -1,11 +1,12 @@
 //! `cargo xtask ci`: all that must pass before a change is merged, cheapest first.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::ensure;
 
 use crate::steps::Steps;
-use crate::tools::{self, cargo};
+use crate::tools::{self, cargo, root};
 use crate::{no_std, registry, test};
 
 /// The most that a cold release build of the demo may take. Generous: it is there to catch a
@@ -15,6 +16,12 @@ const DEMO_BUILD_SECONDS_MAX: f64 = 600.0;
 pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
     steps.step("fmt", || tools::run(&mut cargo(["fmt", "--all", "--check"])))?;
     steps.step("registry", || registry::run(&registry::Args { check: true }))?;
+    // The vectors are what their maker writes, and nothing by hand. It needs Python 3.11 (tomllib).
+    steps.step("vectors", || {
+        tools::run(
+            Command::new("python3").args(["spec/vectors/make.py", "--check"]).current_dir(root()),
+        )
+    })?;
     steps.step("clippy", || {
         let args = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         tools::run(&mut cargo(args))

@@ -53,13 +53,14 @@ struct Tool {
     check: (&'static str, &'static [&'static str]),
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 3] = [
     Tool { name: "cc (a C compiler)", package: "gcc libc6-dev", check: ("cc", &["--version"]) },
     Tool {
         name: "python3 (3.8 or later)",
         package: "python3",
         check: ("python3", &["-c", "import sys; sys.exit(sys.version_info < (3, 8))"]),
     },
+    Tool { name: "sqlite3", package: "sqlite3", check: ("sqlite3", &["--version"]) },
 ];
 
 /// Finds each tool, or installs it through apt-get where we may.

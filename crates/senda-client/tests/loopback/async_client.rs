@@ -102,7 +102,7 @@ async fn a_collector_that_comes_late_gets_everything() {
 #[tokio::test]
 async fn datagrams_that_get_lost_are_sent_again() {
     let collector = Collector::udp("127.0.0.1:0");
-    collector.script().lose_every = 5;
+    collector.script().lose_one_in = 5;
     let client = Client::builder("gh-7", &collector.url("udp")).unwrap().connect().unwrap();
     let schema = client.declare(&greenhouse()).unwrap();
     for serial in 0..200 {

@@ -34,8 +34,8 @@ pub(crate) struct Script {
     /// Data is neither stored nor acknowledged, but `heard` counts it.
     pub(crate) is_mute: bool,
     pub(crate) heard: u64,
-    /// UDP: every so many-th datagram is lost, each way.
-    pub(crate) lose_every: u64,
+    /// UDP: one in so many datagrams is lost, each way, without a period that a resend could fall in step with.
+    pub(crate) lose_one_in: u64,
     /// TCP: the connection is cut after so many data messages; 0: never.
     pub(crate) cut_after: u64,
     /// A row whose number is a multiple is refused with 301.
@@ -167,7 +167,11 @@ fn serve_stream(mut stream: TcpStream, script: &Mutex<Script>, is_over: &Mutex<b
 impl Script {
     fn loses(&mut self) -> bool {
         self.datagrams += 1;
-        self.lose_every > 0 && self.datagrams.is_multiple_of(self.lose_every)
+        // SplitMix64 of their number: the same datagrams in every run.
+        let mixed = self.datagrams.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        self.lose_one_in > 0 && (mixed ^ mixed >> 31).is_multiple_of(self.lose_one_in)
     }
 
     /// Answers every whole message; returns the bytes that it used.

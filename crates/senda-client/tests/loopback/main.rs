@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use senda_client::{Channel, Sample, Schema, ValueType};
 
 /// Longer than anything here takes; only a failure waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(crate) fn greenhouse() -> Schema {
     Schema::new("greenhouse")
