@@ -43,6 +43,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         args.hex.concat()
     };
     let bytes = parse_hex(&text)?;
+    if bytes.is_empty() {
+        return Err(UsageError("there are no bytes to decode".into()).into());
+    }
     let mut schemas = Schemas::default();
     if let Some(schema) = &args.schema {
         let description = parse_hex(schema)?;
