@@ -190,10 +190,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Names of tables and views of our own: schemas with such a name get another one for their table.
 pub(crate) const OWN_NAMES: &[&str] = &[
+    "alerts",
     "channels",
     "clocks",
     "commands",
-    "configs",
     "counts",
     "descriptions",
     "devices",
@@ -205,7 +205,9 @@ pub(crate) const OWN_NAMES: &[&str] = &[
     "meta",
     "readings",
     "refused",
+    "reports",
     "schemas",
+    "settings",
     "skips",
     "streams",
     "tables",
@@ -328,6 +330,59 @@ CREATE TABLE unreadable (                 -- what filing could not decode
     why TEXT NOT NULL,
     bytes BLOB NOT NULL
 );
+CREATE TABLE commands (                   -- what devices were told to do, and what came of it
+    device TEXT NOT NULL,                 -- its name: it may not have been seen yet
+    id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    arguments BLOB NOT NULL,              -- a list of specification 4.4, count included
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    state TEXT NOT NULL,                  -- queued, sent, done, refused, expired, unknown
+    sent INTEGER,
+    ended INTEGER,
+    status INTEGER,                       -- of DONE: code of specification 5.20
+    text TEXT NOT NULL,
+    results BLOB NOT NULL,                -- as arguments
+    begun INTEGER,                        -- of an unknown one: 0 no, 1 yes, 2 the device can't say
+    PRIMARY KEY (device, id)
+) WITHOUT ROWID;
+CREATE INDEX commands_open ON commands (state, expires) WHERE state IN ('queued', 'sent');
+CREATE INDEX commands_by_time ON commands (created);
+CREATE TABLE settings (                   -- desired configurations that were set by hand
+    pattern TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,            -- 0: derived from the list
+    list BLOB NOT NULL,                   -- specification 4.4, count included
+    changed INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE reports (                    -- what devices said of themselves
+    device TEXT PRIMARY KEY,
+    config_rev INTEGER NOT NULL,          -- in force
+    last_command_id INTEGER NOT NULL,
+    downlink INTEGER NOT NULL,            -- bits of specification 12.2
+    revision INTEGER,                     -- of the latest CONFIG that it answered, and that answer
+    status INTEGER,
+    text TEXT,
+    results BLOB,
+    answered INTEGER
+) WITHOUT ROWID;
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    device TEXT NOT NULL,
+    schema TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    severity INTEGER NOT NULL,            -- 0 information, 1 warning, 2 critical
+    raised INTEGER NOT NULL,              -- 1: it holds
+    raised_at INTEGER NOT NULL,
+    cleared_at INTEGER,
+    acknowledged_at INTEGER,
+    acknowledged_by TEXT NOT NULL,
+    text TEXT NOT NULL,
+    list BLOB NOT NULL,                   -- value, threshold: specification 4.4, count included
+    told INTEGER NOT NULL                 -- the device has answered the ALERT of this state
+);
+CREATE INDEX alerts_raised ON alerts (raised) WHERE raised;
+CREATE INDEX alerts_by_device ON alerts (device, told);
 CREATE VIEW readings (time, device, channel, unit, value) AS SELECT 0, '', '', '', NULL WHERE 0;
 CREATE VIEW ledger AS                     -- filed rows of each stream, and what became of them
     SELECT d.name AS device, printf('%016x', s.stream) AS stream, s.mark AS next_row, s.resolved,

@@ -189,6 +189,10 @@ impl BlobWriter {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 /// A stream of a blob, or something that it said.

@@ -67,9 +67,12 @@ mod writer; // the one writer: open, land, recover
 mod backup; // copies of a store that is in use
 mod catalog; // schemas, and the tables and columns that hold them
 mod checkpoint; // the log goes into the database
+mod control; // commands, settings, reports, alerts
 mod database; // the file: connection, version, tables of our own
 mod filing; // from the inbox to the tables
+mod follower; // what has just landed, decoded
 mod inbox; // bytes of landed messages
+mod overview; // devices and events
 mod query; // samples, landed and filed alike
 mod reader; // read-only access
 mod retention; // what is old goes
@@ -79,13 +82,18 @@ mod time; // the best estimate of when a sample was taken
 mod value; // one reading, and its column
 
 pub use checkpoint::Checkpointer;
+pub use control::{
+    AlertQuery, AlertRecord, CommandEnd, CommandRecord, CommandState, ReportRecord, SettingsRecord,
+};
 pub use error::{OpenError, StoreError};
 pub use filing::Filing;
+pub use follower::{Followed, Follower};
 pub use landing::{Landing, Outcome, Verdict, What};
 #[doc(hidden)]
 pub use options::{Fault, FaultHook};
 pub use options::{Options, Retention};
 
+pub use overview::{ClockRecord, DeviceRecord, EventRecord};
 pub use query::{ChannelInfo, Query, Sample, TableInfo};
 pub use reader::{Answer, Cell, Reader};
 pub use senda_wire::Range;

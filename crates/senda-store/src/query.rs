@@ -11,7 +11,7 @@ use crate::filing::{FLAG_ESTIMATED, stored_clock_offset};
 use crate::inbox::{BlobReader, Entry, Item, Said, read_body};
 use crate::reader::Stop;
 use crate::rows::{DataMessage, LandedRow, read_row};
-use crate::{Reader, StoreError, Value};
+use crate::{EventRecord, Reader, StoreError, Value};
 
 /// Which samples to show.
 #[derive(Clone, Debug)]
@@ -115,10 +115,10 @@ impl Reader {
 }
 
 /// Samples that were found so far.
-struct Found<'q> {
-    query: &'q Query,
-    limit: usize,
-    samples: Vec<Sample>,
+pub(crate) struct Found<'q> {
+    pub(crate) query: &'q Query,
+    pub(crate) limit: usize,
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Found<'_> {
@@ -293,25 +293,40 @@ fn describe_table<'t>(table: &'t Table, found: &Found<'_>) -> (TableInfo, Vec<&'
 }
 
 /// Reads the inbox.
-struct Landed<'c> {
+pub(crate) struct Landed<'c> {
     conn: &'c Connection,
     stop: &'c Stop,
     /// The last entry of the run of filing that may be under way.
     run: i64,
-    streams: HashMap<(Arc<str>, u64), LandedStream>,
+    parts: LandedParts,
+}
+
+/// What is known of streams and schemas, as far as the inbox was read.
+#[derive(Debug, Default)]
+pub(crate) struct LandedParts {
+    pub(crate) streams: HashMap<(Arc<str>, u64), LandedStream>,
     descriptions: HashMap<i64, Arc<[u8]>>,
     infos: HashMap<i64, Arc<TableInfo>>,
 }
 
 /// What the inbox and the tables say of a stream, as far as the inbox was read.
 #[derive(Debug, Default)]
-struct LandedStream {
+pub(crate) struct LandedStream {
     clock_offset: Option<i64>,
     schemas: HashMap<u16, i64>,
 }
 
 impl<'c> Landed<'c> {
-    fn new(conn: &'c Connection, stop: &'c Stop) -> Result<Self, StoreError> {
+    pub(crate) fn new(conn: &'c Connection, stop: &'c Stop) -> Result<Self, StoreError> {
+        Self::resume(conn, stop, LandedParts::default())
+    }
+
+    /// Goes on with what was learnt before.
+    pub(crate) fn resume(
+        conn: &'c Connection,
+        stop: &'c Stop,
+        parts: LandedParts,
+    ) -> Result<Self, StoreError> {
         let run = conn
             .query_row("SELECT last FROM filing WHERE done > 0", [], |row| row.get(0))
             .optional()?;
@@ -320,13 +335,15 @@ impl<'c> Landed<'c> {
             stop,
             // No run is under way: whatever the tables say of clocks holds.
             run: run.unwrap_or(0),
-            streams: HashMap::new(),
-            descriptions: HashMap::new(),
-            infos: HashMap::new(),
+            parts,
         })
     }
 
-    fn read_inbox(&mut self, found: &mut Found<'_>) -> Result<(), StoreError> {
+    pub(crate) fn into_parts(self) -> LandedParts {
+        self.parts
+    }
+
+    pub(crate) fn read_inbox(&mut self, found: &mut Found<'_>) -> Result<(), StoreError> {
         let mut statement = self.conn.prepare("SELECT bytes FROM inbox ORDER BY id")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -337,12 +354,18 @@ impl<'c> Landed<'c> {
                 )));
             }
             let bytes = row.get_ref(0)?.as_blob().unwrap_or_default();
-            self.read_blob(bytes, found)?;
+            self.read_blob(bytes, found, &mut |_| {})?;
         }
         Ok(())
     }
 
-    fn read_blob(&mut self, bytes: &[u8], found: &mut Found<'_>) -> Result<(), StoreError> {
+    /// Reads one entry of the inbox; what happened in it goes to `visit`.
+    pub(crate) fn read_blob(
+        &mut self,
+        bytes: &[u8],
+        found: &mut Found<'_>,
+        visit: &mut dyn FnMut(EventRecord),
+    ) -> Result<(), StoreError> {
         // `None`: a stream of a device that was not asked for.
         let mut streams: Vec<Option<(Arc<str>, u64)>> = Vec::new();
         let mut reader = BlobReader::new(bytes)?;
@@ -350,14 +373,25 @@ impl<'c> Landed<'c> {
             match item {
                 Item::Stream(device, stream) => {
                     let key = found.takes_device(device).then(|| (Arc::from(device), stream));
-                    if let Some(key) = key.as_ref().filter(|key| !self.streams.contains_key(key)) {
+                    if let Some(key) =
+                        key.as_ref().filter(|key| !self.parts.streams.contains_key(key))
+                    {
                         let known = self.load_stream(&key.0, stream)?;
-                        self.streams.insert(key.clone(), known);
+                        self.parts.streams.insert(key.clone(), known);
                     }
                     streams.push(key);
                 }
                 Item::Entry(index, entry) => {
                     if let Some(Some(key)) = streams.get(index) {
+                        if let Said::Event { kind, text } = entry.said {
+                            visit(EventRecord {
+                                time: entry.received,
+                                device: Some(key.0.to_string()),
+                                stream: key.1,
+                                kind: kind.to_owned(),
+                                text: text.to_owned(),
+                            });
+                        }
                         self.read_entry(key, &entry, found)?;
                     }
                 }
@@ -390,7 +424,7 @@ impl<'c> Landed<'c> {
         entry: &Entry<'_>,
         found: &mut Found<'_>,
     ) -> Result<(), StoreError> {
-        let Some(stream) = self.streams.get_mut(key) else { return Ok(()) };
+        let Some(stream) = self.parts.streams.get_mut(key) else { return Ok(()) };
         match &entry.said {
             Said::Schema { id, description } => {
                 stream.schemas.insert(*id, *description);
@@ -417,6 +451,7 @@ impl<'c> Landed<'c> {
         let bytes = self.description(description)?;
         let Ok(schema) = Schema::decode(&bytes) else { return Ok(()) };
         let info = self
+            .parts
             .infos
             .entry(description)
             .or_insert_with(|| Arc::new(describe_schema(&schema, found)));
@@ -465,14 +500,14 @@ impl<'c> Landed<'c> {
     }
 
     fn description(&mut self, id: i64) -> Result<Arc<[u8]>, StoreError> {
-        if let Some(bytes) = self.descriptions.get(&id) {
+        if let Some(bytes) = self.parts.descriptions.get(&id) {
             return Ok(Arc::clone(bytes));
         }
         let mut select =
             self.conn.prepare_cached("SELECT bytes FROM descriptions WHERE id = ?1")?;
         let bytes: Vec<u8> = select.query_row([id], |row| row.get(0))?;
         let bytes: Arc<[u8]> = bytes.into();
-        self.descriptions.insert(id, Arc::clone(&bytes));
+        self.parts.descriptions.insert(id, Arc::clone(&bytes));
         Ok(bytes)
     }
 }

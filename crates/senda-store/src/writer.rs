@@ -32,6 +32,8 @@ pub struct Writer {
     store: Option<Store>,
     failure: Option<Failure>,
     log: Arc<Shared>,
+    /// What lands is kept for a follower.
+    follows: bool,
     _lock: File,
 }
 
@@ -98,6 +100,7 @@ impl Writer {
             store: Some(store),
             failure: None,
             log,
+            follows: false,
             _lock: lock,
         })
     }
@@ -124,7 +127,9 @@ impl Writer {
     ///
     /// After [`Outcome::Failed`] nothing of the batch counts, and its rows are as if they had never come. Spec §7.1d.
     pub fn land(&mut self, batch: &[Landing], now: i64) -> Vec<Verdict> {
-        self.with(now, |store, options| store.land(batch, options)).unwrap_or_else(|error| {
+        let follows = self.follows;
+        let land = |store: &mut Store, options: &Options| store.land(batch, options, follows);
+        self.with(now, land).unwrap_or_else(|error| {
             let cause: Arc<str> = describe(&error).into();
             let failed = || Verdict {
                 outcome: Outcome::Failed(Arc::clone(&cause)),
@@ -134,6 +139,16 @@ impl Writer {
             };
             batch.iter().map(|_| failed()).collect()
         })
+    }
+
+    /// Says whether [`Writer::take_landed`] is wanted; off at first, for it costs memory.
+    pub fn follow(&mut self, wanted: bool) {
+        self.follows = wanted;
+    }
+
+    /// What the last [`Writer::land`] put on the disk, for a [`Follower`](crate::Follower); empty unless wanted.
+    pub fn take_landed(&mut self) -> Vec<Vec<u8>> {
+        self.store.as_mut().map_or_else(Vec::new, |store| std::mem::take(&mut store.landed))
     }
 
     /// Files about `budget_rows` landed rows, in one transaction; nothing while [`Filing::due`] is later than `now`.
@@ -239,7 +254,7 @@ impl Writer {
     }
 
     /// Runs `action` on the store. Its failure closes the store; the next call may reopen it.
-    fn with<T>(
+    pub(crate) fn with<T>(
         &mut self,
         now: i64,
         action: impl FnOnce(&mut Store, &Options) -> Result<T, StoreError>,
@@ -319,6 +334,8 @@ pub(crate) struct Store {
     pub(crate) has_committed: bool,
     last_inbox: i64,
     last_blob: u64,
+    /// The blobs of the last commit, where a follower wants them.
+    landed: Vec<Vec<u8>>,
 }
 
 /// One row of the table `inbox`.
@@ -355,6 +372,7 @@ impl Store {
                 has_committed: false,
                 last_inbox: 0,
                 last_blob: 0,
+                landed: Vec::new(),
             };
             store.replay()?;
             Ok(store)
@@ -434,7 +452,12 @@ impl Store {
         Ok(state)
     }
 
-    fn land(&mut self, batch: &[Landing], options: &Options) -> Result<Vec<Verdict>, StoreError> {
+    fn land(
+        &mut self,
+        batch: &[Landing],
+        options: &Options,
+        follows: bool,
+    ) -> Result<Vec<Verdict>, StoreError> {
         let base = batch.iter().map(|landing| landing.received).min().unwrap_or(0);
         let known = self.catalog.len();
         let mut plan = Plan { blobs: vec![BlobWriter::new(base)], fresh: Vec::new(), base };
@@ -450,6 +473,11 @@ impl Store {
             .zip(decided)
             .map(|(landing, (slot, outcome))| self.verdict(landing, slot, outcome));
         let verdicts = verdicts.collect::<Result<_, _>>()?;
+        self.landed.clear();
+        if follows {
+            let blobs = plan.blobs.into_iter().filter(|blob| !blob.is_empty());
+            self.landed.extend(blobs.map(BlobWriter::into_bytes));
+        }
         self.streams.shrink(self.filed);
         Ok(verdicts)
     }

@@ -1,0 +1,245 @@
+//! Commands, settings, reports and alerts on disk; what has just landed, decoded.
+
+mod common;
+
+use common::{NOW, SECOND, land, open, samples};
+use senda_store::{
+    AlertQuery, AlertRecord, CommandEnd, CommandState, Follower, Outcome, Reader, What, Writer,
+};
+
+const TTL: i64 = 600 * SECOND;
+const EMPTY: &[u8] = &[0];
+
+fn add(writer: &mut Writer, device: &str) -> u32 {
+    writer.add_command(device, "identify", EMPTY, NOW + TTL, NOW).unwrap().id
+}
+
+fn state(writer: &Writer, device: &str, id: u32) -> CommandState {
+    Reader::open(writer.dir()).unwrap().command(device, id).unwrap().expect("a command").state
+}
+
+fn begun(writer: &Writer, device: &str, id: u32) -> Option<bool> {
+    Reader::open(writer.dir()).unwrap().command(device, id).unwrap().expect("a command").begun
+}
+
+#[test]
+fn ids_grow_for_each_device_and_lie_above_what_the_device_has_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    assert_eq!((add(&mut writer, "gh-7"), add(&mut writer, "gh-7")), (1, 2));
+    assert_eq!(add(&mut writer, "gh-8"), 1);
+    // A device that was served by another store: its ids go on.
+    writer.note_hello("gh-8", 0, 57, 7, NOW).unwrap();
+    assert_eq!(add(&mut writer, "gh-8"), 58);
+}
+
+#[test]
+fn a_command_is_about_to_leave_once_only_and_a_restart_makes_it_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let (first, second) = (add(&mut writer, "gh-7"), add(&mut writer, "gh-7"));
+    assert!(writer.command_sent("gh-7", first, NOW).unwrap());
+    assert!(!writer.command_sent("gh-7", first, NOW).unwrap(), "never twice");
+    assert!(!writer.command_sent("gh-7", 99, NOW).unwrap(), "there is no such command");
+    drop(writer);
+    let mut writer = open(dir.path());
+    assert_eq!(state(&writer, "gh-7", first), CommandState::Sent);
+    writer.interrupt_commands(NOW).unwrap();
+    assert_eq!(state(&writer, "gh-7", first), CommandState::Unknown);
+    assert_eq!(state(&writer, "gh-7", second), CommandState::Queued);
+    assert!(!writer.command_sent("gh-7", first, NOW).unwrap(), "not after the restart either");
+    let queued = writer.queued_commands("gh-7", NOW).unwrap();
+    assert_eq!(queued.iter().map(|command| command.id).collect::<Vec<_>>(), [second]);
+}
+
+#[test]
+fn an_end_counts_once_and_done_counts_even_after_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let id = add(&mut writer, "gh-7");
+    writer.command_sent("gh-7", id, NOW).unwrap();
+    let nothing = CommandEnd::default();
+    let end = |writer: &mut Writer, state, end: &CommandEnd| {
+        writer.command_ended("gh-7", id, state, end, NOW).unwrap().map(|record| record.state)
+    };
+    assert_eq!(end(&mut writer, CommandState::Unknown, &nothing), Some(CommandState::Unknown));
+    assert_eq!(end(&mut writer, CommandState::Expired, &nothing), None);
+    let done = CommandEnd { status: Some(0), text: "here".into(), results: vec![0] };
+    assert_eq!(end(&mut writer, CommandState::Done, &done), Some(CommandState::Done));
+    assert_eq!(end(&mut writer, CommandState::Unknown, &nothing), None);
+    let record = Reader::open(dir.path()).unwrap().command("gh-7", id).unwrap().unwrap();
+    assert_eq!((record.status, &*record.text), (Some(0), "here"));
+}
+
+/// Spec §7.7e: the first HELLO after it decides; a later one may speak of a later command.
+#[test]
+fn the_first_hello_after_an_unknown_command_settles_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let unknown = |writer: &mut Writer, device: &str| {
+        let id = add(writer, device);
+        writer.command_sent(device, id, NOW).unwrap();
+        writer
+            .command_ended(device, id, CommandState::Unknown, &CommandEnd::default(), NOW)
+            .unwrap();
+        id
+    };
+    let first = unknown(&mut writer, "gh-7");
+    writer.note_hello("gh-7", 0, first, 7, NOW).unwrap();
+    assert_eq!(begun(&writer, "gh-7", first), Some(true));
+    let second = unknown(&mut writer, "gh-7");
+    writer.note_hello("gh-7", 0, first, 7, NOW).unwrap();
+    assert_eq!(begun(&writer, "gh-7", second), Some(false));
+    writer.note_hello("gh-7", 0, second + 1, 7, NOW).unwrap();
+    assert_eq!(begun(&writer, "gh-7", second), Some(false), "that HELLO was about a later one");
+    let third = unknown(&mut writer, "gh-9");
+    writer.note_hello("gh-9", 0, 0, 7, NOW).unwrap();
+    writer.note_hello("gh-9", 0, third + 1, 7, NOW).unwrap();
+    assert_eq!(begun(&writer, "gh-9", third), None, "it rebooted without memory: nobody knows");
+}
+
+#[test]
+fn what_waits_too_long_expires_and_is_never_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let id = add(&mut writer, "gh-7");
+    assert_eq!(writer.expire_commands(NOW + TTL - 1).unwrap(), []);
+    assert_eq!(writer.queued_commands("gh-7", NOW + TTL).unwrap(), []);
+    let expired = writer.expire_commands(NOW + TTL).unwrap();
+    assert_eq!(expired.iter().map(|command| command.id).collect::<Vec<_>>(), [id]);
+    assert_eq!(state(&writer, "gh-7", id), CommandState::Expired);
+    assert!(!writer.command_sent("gh-7", id, NOW + TTL).unwrap());
+}
+
+#[test]
+fn settings_and_reports_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    assert!(writer.set_settings("gh-*", Some((3, EMPTY)), NOW).unwrap());
+    assert!(writer.set_settings("gh-*", Some((4, EMPTY)), NOW + 1).unwrap());
+    assert!(!writer.set_settings("none", None, NOW).unwrap());
+    writer.note_hello("gh-7", 2, 5, 7, NOW).unwrap();
+    let end = CommandEnd { status: Some(1), text: "too fast".into(), results: vec![0] };
+    writer.note_config("gh-7", 4, &end, NOW + 2).unwrap();
+    drop(writer);
+    let writer = open(dir.path());
+    let reader = Reader::open(writer.dir()).unwrap();
+    let settings = reader.settings().unwrap();
+    assert_eq!((settings.len(), settings[0].revision, settings[0].changed), (1, 4, NOW + 1));
+    let (device, report) = &reader.reports(None).unwrap()[0];
+    assert_eq!((&**device, report.config_rev, report.revision), ("gh-7", 4, Some(4)));
+    assert_eq!((report.status, &*report.text, report.last_command_id), (Some(1), "too fast", 5));
+}
+
+#[test]
+fn an_alert_is_raised_seen_cleared_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let alert = AlertRecord {
+        id: 0,
+        rule: "hot".into(),
+        device: "gh-7".into(),
+        schema: "greenhouse".into(),
+        channel: "temperature".into(),
+        severity: 2,
+        raised: true,
+        raised_at: NOW,
+        cleared_at: None,
+        acknowledged_at: None,
+        acknowledged_by: String::new(),
+        text: "41.5 Cel".into(),
+        values: vec![0],
+        told: false,
+    };
+    let id = writer.raise_alert(&alert, NOW).unwrap();
+    assert_eq!(writer.raised_alerts(NOW).unwrap(), [AlertRecord { id, ..alert }]);
+    let told = |writer: &mut Writer| writer.untold_alerts("gh-7", 0, NOW).unwrap().len();
+    assert_eq!(told(&mut writer), 1);
+    writer.alert_told(id, true, NOW).unwrap();
+    assert_eq!(told(&mut writer), 0);
+    let seen = writer.acknowledge_alert(id, "ana", NOW + 1).unwrap().unwrap();
+    assert_eq!((seen.raised, &*seen.acknowledged_by), (true, "ana"));
+    let again = writer.acknowledge_alert(id, "eva", NOW + 2).unwrap().unwrap();
+    assert_eq!((again.acknowledged_at, &*again.acknowledged_by), (Some(NOW + 1), "ana"));
+    assert!(writer.clear_alert(id, NOW + 3, NOW + 3).unwrap().is_some());
+    assert!(writer.clear_alert(id, NOW + 4, NOW + 4).unwrap().is_none(), "it was cleared");
+    assert_eq!(told(&mut writer), 1, "that it is cleared is news again");
+    writer.alert_told(id, true, NOW).unwrap();
+    assert_eq!(told(&mut writer), 1, "an answer to the old state is not one to the new one");
+    let reader = Reader::open(dir.path()).unwrap();
+    let query = AlertQuery { raised: Some(false), limit: 10, ..AlertQuery::default() };
+    assert_eq!(reader.alerts(&query).unwrap()[0].cleared_at, Some(NOW + 3));
+    assert_eq!(reader.alerts(&AlertQuery { raised: Some(true), ..query }).unwrap(), []);
+}
+
+/// What a follower sees, commit by commit, is what a query finds in the end: rows that were new, once.
+#[test]
+fn a_follower_sees_each_new_row_once_whether_schemas_are_filed_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    land(&mut writer, "gh-7", 1, NOW, common::declare_simple());
+    let mut follower = Follower::open(dir.path()).unwrap();
+    writer.follow(true);
+    let mut seen = Vec::new();
+    let mut events = Vec::new();
+    let see = |writer: &mut Writer, seen: &mut Vec<_>, events: &mut Vec<_>, f: &mut Follower| {
+        for blob in writer.take_landed() {
+            let followed = f.decode(&blob).unwrap();
+            seen.extend(followed.samples);
+            events.extend(followed.events);
+        }
+    };
+    let rows = |first, values: &[f64]| common::simple_rows(first, NOW + SECOND, values);
+    for (what, outcome) in [
+        (rows(0, &[1.0, 2.0]), Outcome::Stored),
+        (rows(0, &[1.0, 2.0]), Outcome::Duplicate),
+        (rows(1, &[2.0, 3.0]), Outcome::PartlyDuplicate),
+    ] {
+        assert_eq!(land(&mut writer, "gh-7", 1, NOW, what).outcome, outcome);
+        see(&mut writer, &mut seen, &mut events, &mut follower);
+    }
+    writer.file_all(NOW).unwrap();
+    // Another device, whose schema comes in the same commit; and something that happened.
+    land(&mut writer, "gh-8", 2, NOW, common::declare_simple());
+    see(&mut writer, &mut seen, &mut events, &mut follower);
+    land(&mut writer, "gh-8", 2, NOW, rows(0, &[4.0]));
+    see(&mut writer, &mut seen, &mut events, &mut follower);
+    let event = What::Event { kind: "displaced".into(), text: "a ninth session".into() };
+    land(&mut writer, "gh-8", 2, NOW, event);
+    see(&mut writer, &mut seen, &mut events, &mut follower);
+    let found: Vec<_> = seen.iter().map(|s| (s.device.to_string(), s.row, s.time)).collect();
+    let mut stored: Vec<_> =
+        samples(dir.path()).iter().map(|s| (s.device.to_string(), s.row, s.time)).collect();
+    stored.sort();
+    assert_eq!(found, stored);
+    assert_eq!(found.len(), 4);
+    assert_eq!((events.len(), &*events[0].kind), (1, "displaced"));
+}
+
+#[test]
+fn devices_show_their_ledger_and_events_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let seen = What::Seen { transport: "udp".into(), software: "probe/1".into() };
+    land(&mut writer, "gh-7", 1, NOW, seen);
+    land(&mut writer, "gh-7", 1, NOW, common::declare_simple());
+    land(&mut writer, "gh-7", 1, NOW, common::simple_rows(0, NOW, &[1.0, 2.0]));
+    land(&mut writer, "gh-7", 1, NOW, What::Skip { first: 2, count: 3, cause: 1 });
+    land(&mut writer, "gh-9", 2, NOW + 1, common::declare_simple());
+    let event = What::Event { kind: "two-streams".into(), text: "beside".into() };
+    land(&mut writer, "gh-9", 2, NOW + 2, event);
+    writer.file_all(NOW).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let devices = reader.devices(None, None, 10).unwrap();
+    assert_eq!(devices.len(), 2);
+    let (seven, nine) = (&devices[0], &devices[1]);
+    assert_eq!((&*seven.name, seven.streams, seven.resolved), ("gh-7", 1, 5));
+    assert_eq!((seven.stored, seven.skipped, seven.refused), (2, 3, 0));
+    assert_eq!(seven.transport.as_deref(), Some("udp"));
+    assert_eq!((&*nine.name, nine.resolved), ("gh-9", 0));
+    assert_eq!(reader.devices(Some("gh-9"), None, 10).unwrap().len(), 1);
+    assert_eq!(reader.devices(None, Some("gh-7"), 10).unwrap(), std::slice::from_ref(nine));
+    let events = reader.events(Some("gh-9"), None, 10).unwrap();
+    assert_eq!((events.len(), &*events[0].text, events[0].stream), (1, "beside", 2));
+    assert_eq!(reader.events(Some("gh-7"), None, 10).unwrap(), []);
+}
