@@ -114,6 +114,54 @@ fn a_command_that_is_about_to_be_sent_keeps_the_device_awake() {
     assert_ne!(rig.only().flags & flag::MORE, 0);
 }
 
+/// Spec §7.7: who sleeps through an order gets it on the next uplink, and is told to stay awake.
+#[test]
+fn a_sleeping_device_gets_its_order_with_the_next_uplink() {
+    let mut rig = Rig::new();
+    let mut device = Script::new("gh-7", 1, at(5000));
+    (device.hello.downlink, device.hello.keepalive_s) = (downlink::ALL, 86_400);
+    let device = device.ready(&mut rig);
+    order(&mut rig, command(5));
+    rig.commit();
+    assert_eq!(id_of(&rig.only()), (1, 5));
+    rig.wait(secs(300)); // Whatever went meanwhile found nobody.
+    rig.got();
+    rig.wait(secs(10));
+    rig.got();
+    device.send_rows(&mut rig, 0, 1);
+    assert_eq!(id_of(&rig.only()), (1, 5), "the same order, the same number, at once");
+    rig.commit();
+    let ack = rig.only();
+    assert!(matches!(ack.message, Message::Ack(_)), "{ack:#?}");
+    assert_ne!(ack.flags & flag::MORE, 0, "stay awake");
+    device.send_rows(&mut rig, 1, 1);
+    rig.commit();
+    assert!(matches!(rig.only().message, Message::Ack(_)), "awake: the timer does the rest");
+    device.done(&mut rig, 1, MessageType::Command, 5);
+    device.send_rows(&mut rig, 2, 1);
+    rig.commit();
+    assert_eq!(rig.only().flags & flag::MORE, 0);
+}
+
+/// Spec §7.7: desired state, so that only the newest counts.
+#[test]
+fn a_newer_config_takes_the_place_of_one_that_waits() {
+    let mut rig = Rig::new();
+    let device = device(&mut rig, downlink::ALL);
+    let config = |revision: u32| {
+        let body = [&revision.to_be_bytes()[..], &[0]].concat();
+        Downlink { kind: MessageType::Config, id: revision, body, ttl: None }
+    };
+    for revision in 1..=4 {
+        order(&mut rig, config(revision));
+    }
+    assert_eq!(id_of(&rig.only()), (1, 1));
+    device.done(&mut rig, 1, MessageType::Config, 1);
+    assert_eq!(id_of(&rig.only()), (2, 4));
+    device.done(&mut rig, 2, MessageType::Config, 4);
+    assert!(rig.silent());
+}
+
 /// Spec §7.7a, §7.5a.
 #[test]
 fn it_goes_again_until_done_with_the_back_off_of_udp() {
@@ -165,7 +213,8 @@ fn a_command_is_never_repeated_in_a_later_session() {
     device.hello.last_command_id = 5;
     device.reopen(&mut rig);
     assert!(rig.outcomes().contains(&(5, Outcome::Unknown)));
-    assert!(rig.notices().contains(&Notice::Begun { last_command_id: 5 }), "which settles it");
+    let begun = |notice: &Notice| matches!(notice, Notice::Welcomed { last_command_id: 5, .. });
+    assert!(rig.notices().iter().any(begun), "which settles it");
     rig.wait(secs(60));
     assert!(rig.silent());
 }

@@ -66,6 +66,19 @@ impl<'a> List<'a> {
         Ok(Self { count, bytes: writer.finish()? })
     }
 
+    /// Takes the wire form, count included, and nothing after it.
+    ///
+    /// # Errors
+    /// [`BodyError`]: it breaks section 4.4.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, BodyError> {
+        let mut reader = Reader::new(bytes);
+        let list = Self::read(&mut reader)?;
+        match reader.rest().len() {
+            0 => Ok(list),
+            bytes => Err(BodyError::Trailing { bytes }),
+        }
+    }
+
     /// Number of values.
     pub const fn len(&self) -> usize {
         self.count as usize

@@ -12,11 +12,15 @@ use super::event::{Event, Outcome, Token};
 use super::session::{Order, Outstanding, Session};
 use super::timers::Timer;
 use super::{Collector, Now};
+use crate::Instant;
 
 /// First time-out of a message sent down; doubled each time. Spec §7.5a.
 const RTO_FIRST: Duration = Duration::from_secs(1);
 /// Longest time-out. Spec §7.5a.
 const RTO_MAX: Duration = Duration::from_secs(60);
+
+/// A device that said nothing for so long may have slept. Who speaks more often is served by the timer.
+const SLEEP_MIN: Duration = Duration::from_secs(5);
 
 /// Something to send to a device.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -82,6 +86,10 @@ impl Collector {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        if down.kind == MessageType::Config {
+            // The newest desired state is the only one that counts.
+            session.down.queue.retain(|order| order.kind != MessageType::Config);
+        }
         if !takes(session, &down) || session.down.queue.len() >= queue_max {
             let device = session.device.clone();
             return self.outcome(device, down.kind, down.id, Outcome::NoTaker);
@@ -118,7 +126,7 @@ impl Collector {
             let (number, command_id) = (session.down.last_number, order.id);
             let is_command = order.kind == MessageType::Command;
             let outstanding =
-                Outstanding { order, number, recording: None, timeouts: 0, resend: None };
+                Outstanding { order, number, recording: None, timeouts: 0, sent: None };
             let outstanding = session.down.outstanding.insert(outstanding);
             if is_command {
                 self.next_token += 1;
@@ -144,6 +152,20 @@ impl Collector {
         }
     }
 
+    /// A device that was silent since the outstanding message left has just been heard: it may have slept through it, and
+    /// is awake now. Spec §7.7.
+    pub(super) fn wake_down(&mut self, now: Now, id: u32, heard_before: Instant) {
+        let Some(session) = self.sessions.get(&id).filter(|session| session.is_udp()) else {
+            return;
+        };
+        let sent = session.down.outstanding.as_ref().and_then(|outstanding| outstanding.sent);
+        let slept = sent.is_some_and(|sent| heard_before <= sent)
+            && now.instant.since(heard_before) >= SLEEP_MIN;
+        if session.address.challenge.is_none() && slept {
+            self.transmit_down(now, id);
+        }
+    }
+
     fn transmit_down(&mut self, now: Now, id: u32) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -153,9 +175,9 @@ impl Collector {
             return;
         };
         let rto = RTO_FIRST.saturating_mul(1 << outstanding.timeouts.min(6)).min(RTO_MAX);
-        let (number, first_time) = (outstanding.number, outstanding.resend.is_none());
+        let (number, first_time) = (outstanding.number, outstanding.sent.is_none());
         let resend = now.instant + self.entropy.stretched(rto);
-        outstanding.resend = Some(resend);
+        outstanding.sent = Some(now.instant);
         let (kind, order_id) = (outstanding.order.kind, outstanding.order.id);
         if let Some(expires) = outstanding.order.expires
             && let Some(ttl) = outstanding.order.body.get_mut(4..8)

@@ -271,12 +271,18 @@ pub enum Outcome {
 /// Something that an operator may want to know.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Notice {
-    /// A session began.
+    /// A session began. What its HELLO said about orders settles those without a DONE.
     Welcomed {
         /// Its id.
         session: u32,
         /// Where it resumes.
         next_row: u32,
+        /// Revision of the CONFIG in force; 0: none.
+        config_rev: u32,
+        /// The highest command id that the device has begun; 0: none. Spec §7.7e.
+        last_command_id: u32,
+        /// Bits of the downlink kinds that it takes. Spec §7.7c.
+        downlink: u8,
     },
     /// A newer session serves the stream. Spec §6.4c.
     Replaced,
@@ -293,11 +299,6 @@ pub enum Notice {
         next_row: u32,
         /// What the collector has.
         high_row: u32,
-    },
-    /// HELLO said which command the device has begun: it settles those without a DONE up to this id. Spec §7.7e.
-    Begun {
-        /// Highest id.
-        last_command_id: u32,
     },
     /// The session's address moved. Spec §9.3a.
     Moved,

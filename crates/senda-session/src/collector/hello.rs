@@ -189,13 +189,15 @@ impl Collector {
         self.streams.insert((session.device.clone(), session.stream), id);
         self.sessions.insert(id, session);
         self.timers.set(Timer::Death(id), dies);
-        self.notice(id, Notice::Welcomed { session: id, next_row });
+        let (config_rev, last_command_id) = (opening.config_rev, opening.last_command_id);
+        let downlink = opening.downlink & downlink::ALL;
+        self.notice(
+            id,
+            Notice::Welcomed { session: id, next_row, config_rev, last_command_id, downlink },
+        );
         self.notice_others(now, id, &opening);
         if high_row > opening.next_row {
             self.notice(id, Notice::Snapshot { next_row: opening.next_row, high_row });
-        }
-        if opening.last_command_id > 0 {
-            self.notice(id, Notice::Begun { last_command_id: opening.last_command_id });
         }
         if let Some(clock) = opening.clock {
             self.land_quietly(now, id, What::Clock(clock));

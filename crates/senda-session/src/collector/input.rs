@@ -58,6 +58,7 @@ impl Collector {
         if !self.is_at_home(peer, frame.session) {
             return self.refuse_stranger(now, peer, frame);
         }
+        let heard_before = self.sessions.get(&frame.session).map(|session| session.heard);
         let from_home = self.note_arrival(now, peer, frame);
         match frame.known_type(Sender::Device) {
             Err(TypeError::Unknown { code }) => return self.read_unknown(peer, frame, code),
@@ -67,6 +68,9 @@ impl Collector {
         match Message::decode(frame) {
             Ok(message) => self.read_message(now, peer, frame, &message, from_home),
             Err(error) => self.refuse_body(now, peer, frame, error),
+        }
+        if let Some(heard_before) = heard_before.filter(|_| from_home) {
+            self.wake_down(now, frame.session, heard_before);
         }
     }
 

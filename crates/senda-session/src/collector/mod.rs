@@ -311,7 +311,11 @@ impl Collector {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let flags = if session.down.has_more() { flag::MORE } else { 0 };
+        // Beside an order that went unanswered, what else goes to the device says that it should stay awake for it.
+        let is_order =
+            matches!(message, Message::Config(_) | Message::Command(_) | Message::Alert(_));
+        let more = session.down.has_more() || (!is_order && session.down.is_overdue());
+        let flags = if more { flag::MORE } else { 0 };
         let Some(bytes) = encode(Head { session: id, seq, flags }, message) else {
             return;
         };

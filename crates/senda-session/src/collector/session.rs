@@ -138,8 +138,13 @@ pub(super) struct Down {
 impl Down {
     /// True while something has not been sent for the first time. Spec §7.7, MORE.
     pub(super) fn has_more(&self) -> bool {
-        let unsent = |outstanding: &Outstanding| outstanding.recording.is_some();
-        !self.queue.is_empty() || self.outstanding.as_ref().is_some_and(unsent)
+        !self.queue.is_empty()
+            || self.outstanding.as_ref().is_some_and(|order| order.recording.is_some())
+    }
+
+    /// True when the outstanding message went unanswered: the device may have slept.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.outstanding.as_ref().is_some_and(|order| order.timeouts > 0)
     }
 }
 
@@ -162,5 +167,6 @@ pub(super) struct Outstanding {
     /// Set while the store records that a command is about to be sent. Spec §7.7d.
     pub(super) recording: Option<Token>,
     pub(super) timeouts: u32,
-    pub(super) resend: Option<Instant>,
+    /// When it left last.
+    pub(super) sent: Option<Instant>,
 }
