@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use senda_session::collector;
 
-use crate::TraceSink;
+use crate::{Desired, TraceSink};
 
 /// What a server is told.
 pub struct Config {
@@ -16,6 +16,8 @@ pub struct Config {
     pub udp: Option<String>,
     /// `host:port` to listen on for HTTP; `None`: not at all.
     pub http: Option<String>,
+    /// Names that the HTTP API is reached by, beside addresses and localhost.
+    pub http_hosts: Vec<String>,
     /// Directory of the store; made if it does not exist.
     pub data: PathBuf,
     /// Listen beyond loopback though sessions are not authenticated. Spec §10.2a.
@@ -39,6 +41,7 @@ impl Config {
             tcp: Some("127.0.0.1:7363".into()),
             udp: Some("127.0.0.1:7363".into()),
             http: Some("127.0.0.1:7364".into()),
+            http_hosts: Vec::new(),
             data: data.into(),
             open_to_network: false,
             connections_max: 19_000,
@@ -60,41 +63,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-}
-
-/// The configuration that devices of some name should have. Spec §5.16, §5.17.
-#[derive(Clone, Debug)]
-pub struct Desired {
-    /// A device name, in which `*` stands for any characters.
-    pub pattern: String,
-    /// Of this configuration, from 1; a device that has it already is not sent it again.
-    pub revision: u32,
-    /// A list (spec §4.4), count included.
-    pub list: Vec<u8>,
-}
-
-impl Desired {
-    /// True when `device` matches the pattern.
-    pub fn matches(&self, device: &str) -> bool {
-        let mut parts = self.pattern.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| device.strip_prefix(first)) else {
-            return false;
-        };
-        let mut parts = parts.peekable();
-        if parts.peek().is_none() {
-            return rest.is_empty();
-        }
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return rest.ends_with(part);
-            }
-            match rest.find(part) {
-                Some(at) => rest = &rest[at + part.len()..],
-                None => return false,
-            }
-        }
-        true
     }
 }
 
@@ -136,6 +104,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] senda_store::OpenError),
+    /// The store opens, and then can't be read or written.
+    #[error("the store's commands and settings can't be read")]
+    Orders(#[source] senda_store::StoreError),
     /// Threads, the runtime, the wake-up.
     #[error("the system refuses what a server needs")]
     Runtime(#[source] io::Error),
@@ -149,25 +120,4 @@ pub(crate) fn resolve(name: &str) -> Result<Vec<SocketAddr>, StartError> {
         return Err(failed(io::ErrorKind::NotFound.into()));
     }
     Ok(addresses)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Desired;
-
-    #[test]
-    fn a_star_stands_for_any_characters() {
-        let matches = |pattern: &str, device| {
-            Desired { pattern: pattern.into(), revision: 1, list: vec![0] }.matches(device)
-        };
-        assert!(matches("gh-7", "gh-7"));
-        assert!(!matches("gh-7", "gh-70"));
-        assert!(matches("gh-*", "gh-"));
-        assert!(matches("*-7", "gh-7"));
-        assert!(matches("*", "anything"));
-        assert!(matches("a*b*c", "aXbYc"));
-        assert!(matches("a*b*c", "abbc"));
-        assert!(!matches("a*b*c", "acb"));
-        assert!(!matches("gh-*", "g-7"));
-    }
 }

@@ -3,7 +3,7 @@
 //! One turn: sleep until something is there or a timer is due; read datagrams; take what connections and the store
 //! sent; fire timers; hand events to the store; send. Each part is bounded, so that none starves the others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,17 +16,22 @@ use rand::Rng;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use senda_session::Instant;
 use senda_session::collector::{
-    self, Collector, Event, Notice, Now, Outcome, Peer, StreamState, Token, Transmit, Verdict,
+    self, Collector, Downlink, Event, Notice, Now, Outcome, Peer, StreamState, Token, Transmit,
+    Verdict,
 };
+use senda_wire::MessageType;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
+use crate::Config;
+use crate::live::{Live, LiveSession};
+use crate::orders::Conclusion;
+use crate::settings::DesiredSet;
 use crate::stats::Stats;
 use crate::store::Request;
 use crate::tcp::{Output, Reading};
 use crate::trace::{Direction, TraceSink};
 use crate::udp::Udp;
 use crate::wake::Waker;
-use crate::{Config, Desired};
 
 /// Batches of datagrams in one turn: 512 datagrams, a few hundred microseconds of work.
 const BATCHES_A_TURN: usize = 16;
@@ -45,12 +50,16 @@ pub(crate) enum Input {
     Disconnected { number: u64 },
     /// The store's verdicts of one commit.
     Verdicts(Vec<(Token, Verdict)>),
-    /// The store's answer about a stream; `None`: it can't be read.
-    Stream(Token, Option<StreamState>),
+    /// The store's answer about a stream, and what waits for its device; `None`: it can't be read.
+    Stream(Token, Option<StreamState>, Vec<Downlink>),
     /// Whether it is recorded that a command is about to be sent.
     Recorded(Token, bool),
     /// Whether the store takes rows.
     Accepting(bool),
+    /// Something to send to a device, if it is here.
+    Order(Arc<str>, Downlink),
+    /// What devices should be set to has changed.
+    Desired(Arc<DesiredSet>),
     /// Drain, then end.
     Stop,
 }
@@ -67,7 +76,10 @@ pub(crate) struct Engine {
     reading: watch::Sender<Reading>,
     /// Bytes on their way to the disk at which connections are no longer read.
     pause_at: usize,
-    desired: Vec<Desired>,
+    desired: Arc<DesiredSet>,
+    live: Arc<Live>,
+    /// What is on its way to devices: of an ALERT, which of its states, in order.
+    ordered: BTreeMap<(Arc<str>, u8, u32), VecDeque<bool>>,
     /// HELLOs that wait for the store: device, stream, software.
     opening: BTreeMap<Token, (Arc<str>, u64, String)>,
     /// Software of the devices that are welcomed in this turn.
@@ -93,6 +105,7 @@ impl Engine {
         requests: mpsc::Sender<Request>,
         reading: watch::Sender<Reading>,
         stats: Arc<Stats>,
+        (desired, live): (Arc<DesiredSet>, Arc<Live>),
     ) -> Self {
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
@@ -108,7 +121,9 @@ impl Engine {
             connections: HashMap::new(),
             reading,
             pause_at,
-            desired: config.desired,
+            desired,
+            live,
+            ordered: BTreeMap::new(),
             opening: BTreeMap::new(),
             software: HashMap::new(),
             trace: config.trace,
@@ -212,10 +227,12 @@ impl Engine {
                 self.connections.remove(&number);
             }
             Input::Verdicts(verdicts) => self.collector.handle_durable(now, verdicts),
-            Input::Stream(token, state) => self.take_stream(now, token, state),
+            Input::Stream(token, state, orders) => self.take_stream(now, token, state, orders),
             Input::Recorded(token, recorded) => {
                 self.collector.handle_recorded(now, token, recorded);
             }
+            Input::Order(device, order) => self.order(now, &device, order),
+            Input::Desired(desired) => self.change_desired(now, desired),
             Input::Accepting(accepting) => {
                 self.stats.accepting.store(accepting, Ordering::Relaxed);
                 self.collector.set_accepting(now, accepting);
@@ -229,21 +246,74 @@ impl Engine {
         }
     }
 
-    fn take_stream(&mut self, now: Now, token: Token, state: Option<StreamState>) {
+    fn take_stream(
+        &mut self,
+        now: Now,
+        token: Token,
+        state: Option<StreamState>,
+        orders: Vec<Downlink>,
+    ) {
         let opening = self.opening.remove(&token);
         let Some(mut state) = state else {
             return self.collector.handle_stream_failed(token);
         };
-        let device = opening.as_ref().map(|(device, ..)| device);
-        let desired =
-            device.and_then(|device| self.desired.iter().find(|desired| desired.matches(device)));
-        if let Some(Desired { revision, list, .. }) = desired {
-            state.config = Some(collector::Settings { revision: *revision, list: list.clone() });
-        }
-        if let Some((device, stream, software)) = opening {
-            self.software.insert((device, stream), software);
-        }
+        let Some((device, stream, software)) = opening else {
+            return self.collector.handle_stream(now, token, state);
+        };
+        state.config = self.desired.of(&device).map(|desired| collector::Settings {
+            revision: desired.revision(),
+            list: desired.list.clone(),
+        });
+        self.software.insert((device.clone(), stream), software);
         self.collector.handle_stream(now, token, state);
+        for order in orders {
+            self.order(now, &device, order);
+        }
+    }
+
+    /// Sends something to a device, unless it is on its way there already.
+    fn order(&mut self, now: Now, device: &Arc<str>, order: Downlink) {
+        let raised = order.kind == MessageType::Alert && order.body.get(12) == Some(&1); // Spec §5.19.
+        let key = (device.clone(), order.kind.code(), order.id);
+        let states = self.ordered.entry(key).or_default();
+        if states.contains(&raised) {
+            return;
+        }
+        states.push_back(raised);
+        if let Err(error) = self.collector.handle_down(now, device, order) {
+            tracing::error!(%error, device = &**device, "an order that can't be written");
+        }
+    }
+
+    /// Tells the devices that are here what they should be set to now, where it differs from what they are.
+    fn change_desired(&mut self, now: Now, desired: Arc<DesiredSet>) {
+        for (device, live) in self.live.matching(|device| desired.of(device).is_some()) {
+            let Some(wanted) = desired.of(&device) else { continue };
+            let revision = wanted.revision();
+            if live.config_rev == revision {
+                continue;
+            }
+            let body = [&revision.to_be_bytes()[..], &wanted.list].concat();
+            let order = Downlink { kind: MessageType::Config, id: revision, body, ttl: None };
+            self.order(now, &device, order);
+        }
+        self.desired = desired;
+    }
+
+    /// An order has come to its end, or has only just left.
+    fn conclude(&mut self, device: Arc<str>, kind: MessageType, id: u32, outcome: Outcome) {
+        let key = (device, kind.code(), id);
+        let ends = outcome != Outcome::Sent;
+        let raised = match self.ordered.get_mut(&key) {
+            Some(states) if ends => states.pop_front(),
+            Some(states) => states.front().copied(),
+            None => None,
+        };
+        if self.ordered.get(&key).is_some_and(VecDeque::is_empty) {
+            self.ordered.remove(&key);
+        }
+        let (device, raised) = (key.0, raised.unwrap_or(false));
+        self.request(Request::Conclude(Conclusion { device, kind, id, raised, outcome }));
     }
 
     /// Carries out what the engine wants done.
@@ -270,11 +340,12 @@ impl Engine {
                 self.request(Request::Record { token, device, command_id });
             }
             Event::Outcome { device, kind, id, outcome } => {
-                log_outcome(&device, kind, id, &outcome);
+                self.conclude(device, kind, id, outcome);
             }
             Event::Notice { device, stream, peer, notice } => {
                 self.log_notice(&device, stream, peer, notice);
-                let transport = if matches!(peer, Peer::Udp { .. }) { "udp" } else { "tcp" };
+                let transport = transport_of(peer);
+                self.note_presence(&device, stream, transport, notice);
                 let key = (device, stream);
                 let software = self.software.remove(&key).unwrap_or_default();
                 let (device, stream) = key;
@@ -302,6 +373,25 @@ impl Engine {
                     let _ = output.try_send(Output::Close);
                 }
             }
+        }
+    }
+
+    fn note_presence(
+        &self,
+        device: &Arc<str>,
+        stream: u64,
+        transport: &'static str,
+        notice: Notice,
+    ) {
+        match notice {
+            Notice::Welcomed { config_rev, downlink, .. } => {
+                let session = LiveSession { stream, transport, since_us: utc_us() };
+                self.live.begin(device, session, config_rev, downlink);
+            }
+            Notice::Replaced | Notice::Displaced | Notice::Left | Notice::TimedOut => {
+                self.live.end(device, stream);
+            }
+            Notice::TwoStreams { .. } | Notice::Snapshot { .. } | Notice::Moved => {}
         }
     }
 
@@ -399,8 +489,4 @@ const fn transport_of(peer: Peer) -> &'static str {
         Peer::Udp { .. } => "udp",
         Peer::Tcp(_) => "tcp",
     }
-}
-
-fn log_outcome(device: &str, kind: senda_wire::MessageType, id: u32, outcome: &Outcome) {
-    tracing::debug!(device, kind = kind.name(), id, ?outcome, "sent down");
 }

@@ -1,4 +1,4 @@
-//! HTTP: whether the collector is alive, and whether it takes rows.
+//! HTTP: whether the collector is alive, whether it takes rows, and the API.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,14 +9,17 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::api;
+use crate::control::Control;
 use crate::stats::Stats;
 
 /// Serves until the runtime ends.
-pub(crate) async fn serve(listener: TcpListener, stats: Arc<Stats>) {
+pub(crate) async fn serve(listener: TcpListener, control: Arc<Control>, names: Vec<String>) {
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(stats);
+        .with_state(control.stats.clone())
+        .merge(api::router(control, names));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "HTTP ended");
     }

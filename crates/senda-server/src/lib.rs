@@ -14,9 +14,16 @@
 //!
 //! Not here: printing, signals, command lines (`senda`), decisions about sessions (`senda-session`), SQL (`senda-store`).
 
+mod api; // the HTTP control API
 mod config; // what a server is told, and why it may not start
+mod control; // what the API asks of engine and store
 mod engine; // the engine thread
-mod http; // /healthz, /readyz
+mod feed; // what is stored, as it lands
+mod http; // /healthz, /readyz, and where the API hangs
+pub mod json; // values as text and JSON
+mod live; // who is here, how fast
+mod orders; // the store's part in what goes to devices
+mod settings; // what devices should be set to
 mod stats; // figures for people and programs
 mod store; // the store thread
 mod tcp; // connections
@@ -29,11 +36,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use config::{Config, Desired, StartError};
+pub use config::{Config, StartError};
+pub use settings::Desired;
 pub use stats::Snapshot;
 pub use trace::{Direction, TraceSink};
 
-use engine::{Engine, Input};
+use control::Control;
+use engine::{Engine, Input, utc_us};
+use feed::Feed;
+use live::Live;
+use settings::DesiredSet;
 use stats::Stats;
 use wake::Waker;
 
@@ -49,6 +61,7 @@ pub struct Server {
     stats: Arc<Stats>,
     engine: JoinHandle<()>,
     store: JoinHandle<()>,
+    feed: (Feed, JoinHandle<()>),
     /// Ends after the last TCP connection of a server that stops.
     connections: Option<tokio::task::JoinHandle<()>>,
     runtime: tokio::runtime::Runtime,
@@ -76,7 +89,11 @@ impl Server {
         let stats = Arc::new(Stats::default());
         let waker = Waker::new().map_err(StartError::Runtime)?;
         let (control, inputs) = std::sync::mpsc::channel();
-        let writer = store::open(&config)?;
+        let mut writer = store::open(&config)?;
+        let desired = restore(&mut writer, &config)?;
+        let live = Arc::new(Live::default());
+        let (feed, feed_thread) =
+            Feed::start(config.data.clone(), None).map_err(StartError::Runtime)?;
         let udp = config.udp.as_deref().map(udp::Udp::bind).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -101,14 +118,33 @@ impl Server {
                 pause,
             )));
         }
+        let (requests_tx, requests) = std::sync::mpsc::channel();
         if let Some(names) = &config.http {
             let listener = runtime.block_on(tcp::bind(names))?;
             addresses.http = listener.local_addr().ok();
-            runtime.spawn(http::serve(listener, stats.clone()));
+            let api = Arc::new(Control::new(
+                config.data.clone(),
+                live.clone(),
+                feed.clone(),
+                stats.clone(),
+                requests_tx.clone(),
+                control.clone(),
+                waker.clone(),
+                config.desired.clone(),
+                desired.clone(),
+            ));
+            runtime.spawn(api.clone().expire());
+            runtime.spawn(http::serve(listener, api, config.http_hosts.clone()));
         }
-        let (requests_tx, requests) = std::sync::mpsc::channel();
-        let store =
-            store::spawn(writer, &config, requests, control.clone(), waker.clone(), stats.clone());
+        let store = store::spawn(
+            writer,
+            &config,
+            requests,
+            control.clone(),
+            waker.clone(),
+            stats.clone(),
+            (live.clone(), feed.clone()),
+        );
         let engine = Engine::new(
             config,
             udp,
@@ -118,6 +154,7 @@ impl Server {
             requests_tx,
             pause_tx,
             stats.clone(),
+            (desired, live),
         );
         let engine = engine.spawn().map_err(StartError::Runtime)?;
         Ok(Self {
@@ -128,6 +165,7 @@ impl Server {
             stats,
             engine,
             store: store.map_err(StartError::Runtime)?,
+            feed: (feed, feed_thread),
             connections,
             runtime,
         })
@@ -156,6 +194,9 @@ impl Server {
         self.waker.wake();
         let _ = self.engine.join();
         let _ = self.store.join();
+        let (feed, feed_thread) = self.feed;
+        feed.stop();
+        let _ = feed_thread.join();
         if let Some(connections) = self.connections {
             // ACKs and CLOSEs are on their way to sockets; who doesn't read them is not waited for.
             let ended = async { tokio::time::timeout(LAST_WORDS, connections).await };
@@ -164,4 +205,15 @@ impl Server {
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         self.stats.snapshot()
     }
+}
+
+/// What the store knows of orders, before the first session: what was sent is unknown now, and what was set by hand counts.
+fn restore(
+    writer: &mut senda_store::Writer,
+    config: &Config,
+) -> Result<Arc<DesiredSet>, StartError> {
+    let now = utc_us();
+    writer.interrupt_commands(now).map_err(StartError::Orders)?;
+    let by_hand = writer.settings(now).map_err(StartError::Orders)?;
+    Ok(Arc::new(DesiredSet::new(config.desired.clone(), by_hand)))
 }

@@ -8,10 +8,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use senda_session::collector::{Fate, Mark, Notice, StreamState, Token, Verdict, What};
-use senda_store::{Landing, Outcome, Writer};
+use senda_store::{HelloReport, Landing, Outcome, Writer};
 use senda_wire::ErrorCode;
 
 use crate::engine::{Input, utc_us};
+use crate::feed::Feed;
+use crate::live::Live;
+use crate::orders::Conclusion;
 use crate::stats::Stats;
 use crate::wake::Waker;
 use crate::{Config, StartError};
@@ -56,8 +59,14 @@ pub(crate) enum Request {
         software: String,
         notice: Notice,
     },
+    Conclude(Conclusion),
+    /// Anything else, after the commit of what was asked before.
+    Call(Call),
     Stop,
 }
+
+/// Something to do with the writer, at a time in µs since 1970.
+pub(crate) type Call = Box<dyn FnOnce(&mut Writer, i64) + Send>;
 
 /// Opens the data directory.
 pub(crate) fn open(config: &Config) -> Result<Writer, StartError> {
@@ -72,6 +81,7 @@ pub(crate) fn spawn(
     engine: Sender<Input>,
     waker: Waker,
     stats: Arc<Stats>,
+    (live, feed): (Arc<Live>, Feed),
 ) -> io::Result<JoinHandle<()>> {
     let interval = config.engine.commit_interval;
     let inbox_behind = config.store.inbox_bytes_max / 4;
@@ -85,6 +95,9 @@ pub(crate) fn spawn(
         waker,
         stats,
         checkpoints,
+        live,
+        feed,
+        landed: 0,
         accepting: true,
         next_sweep: Instant::now(),
         sweeping: false,
@@ -111,8 +124,8 @@ fn spawn_checkpointer(writer: &Writer) -> io::Result<SyncSender<()>> {
     Ok(sender)
 }
 
-struct Keeper {
-    writer: Writer,
+pub(crate) struct Keeper {
+    pub(crate) writer: Writer,
     /// How long a commit gathers.
     interval: Duration,
     /// Bytes of the inbox from which on filing gets more time.
@@ -122,6 +135,10 @@ struct Keeper {
     waker: Waker,
     stats: Arc<Stats>,
     checkpoints: SyncSender<()>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) feed: Feed,
+    /// Blobs that the feed was given, or would have been.
+    landed: u64,
     accepting: bool,
     next_sweep: Instant,
     /// A sweep has begun and is not done.
@@ -136,7 +153,11 @@ struct Batch {
     waiting: Vec<Option<Token>>,
     /// Answered after the commit: the marks then include every landing before. Spec §6.4.
     opens: Vec<(Token, Arc<str>, u64)>,
-    records: Vec<(Token, usize)>,
+    /// Commands that are about to be sent.
+    records: Vec<(Token, Arc<str>, u32)>,
+    conclusions: Vec<Conclusion>,
+    hellos: Vec<HelloReport>,
+    calls: Vec<Call>,
     stop: bool,
 }
 
@@ -192,14 +213,13 @@ impl Keeper {
 
     fn commit(&mut self, batch: Batch) {
         let now = utc_us();
+        self.writer.follow(self.feed.is_wanted());
         let verdicts = if batch.landings.is_empty() {
             Vec::new()
         } else {
             self.writer.land(&batch.landings, now)
         };
-        self.count(&batch.landings, &verdicts);
-        let recorded: Vec<bool> =
-            verdicts.iter().map(|verdict| verdict.outcome.is_durable()).collect();
+        self.count(&batch.landings, &verdicts, now);
         let answers: Vec<(Token, Verdict)> = batch
             .waiting
             .iter()
@@ -209,14 +229,29 @@ impl Keeper {
         if !answers.is_empty() {
             self.tell(Input::Verdicts(answers));
         }
-        for (token, place) in batch.records {
-            self.tell(Input::Recorded(token, recorded.get(place).copied().unwrap_or(false)));
+        for (token, device, id) in batch.records {
+            let recorded = self.record(&device, id, now);
+            self.tell(Input::Recorded(token, recorded));
+        }
+        for conclusion in &batch.conclusions {
+            self.conclude(conclusion, now);
+        }
+        if let Err(error) = self.writer.note_hellos(&batch.hellos, now) {
+            tracing::error!(%error, "what HELLOs said of orders is not noted");
         }
         for (token, device, stream) in batch.opens {
             let state = self.stream(&device, stream);
-            self.tell(Input::Stream(token, state));
+            let orders = state.as_ref().map_or_else(Vec::new, |_| self.orders(&device, now));
+            self.tell(Input::Stream(token, state, orders));
         }
         self.waker.wake();
+        for blob in self.writer.take_landed() {
+            self.feed.landed(self.landed, blob);
+            self.landed += 1;
+        }
+        for call in batch.calls {
+            call(&mut self.writer, now);
+        }
     }
 
     fn stream(&mut self, device: &str, stream: u64) -> Option<StreamState> {
@@ -237,7 +272,7 @@ impl Keeper {
         }
     }
 
-    fn count(&self, landings: &[Landing], verdicts: &[senda_store::Verdict]) {
+    fn count(&self, landings: &[Landing], verdicts: &[senda_store::Verdict], now: i64) {
         if landings.is_empty() {
             return;
         }
@@ -252,12 +287,12 @@ impl Keeper {
             }
             None => Stats::add(&self.stats.commits, 1),
         }
-        let rows = landings
-            .iter()
-            .zip(verdicts)
-            .map(|(landing, verdict)| rows_stored(landing, verdict))
-            .sum();
-        Stats::add(&self.stats.rows_stored, rows);
+        let rows = landings.iter().zip(verdicts).filter_map(|(landing, verdict)| {
+            let rows = rows_stored(landing, verdict);
+            (rows > 0).then_some((&*landing.device, rows))
+        });
+        Stats::add(&self.stats.rows_stored, rows.clone().map(|(_, rows)| rows).sum());
+        self.live.note_rows(now, rows);
     }
 
     /// Some steps of filing while requests are waiting; as many as there are otherwise. Returns when it goes on.
@@ -336,12 +371,15 @@ impl Batch {
                 self.land(Some(token), device, stream, received_us, translate_what(what));
             }
             Request::Record { token, device, command_id } => {
-                self.records.push((token, self.landings.len()));
-                let text = format!("command {command_id} is about to be sent");
-                let what = senda_store::What::Event { kind: "command-sent".into(), text };
-                self.land(None, device, 0, utc_us(), what);
+                self.records.push((token, device, command_id));
             }
+            Request::Conclude(conclusion) => self.conclusions.push(conclusion),
+            Request::Call(call) => self.calls.push(call),
             Request::Notice { device, stream, transport, software, notice } => {
+                if let Notice::Welcomed { config_rev, last_command_id, downlink, .. } = notice {
+                    let device = device.clone();
+                    self.hellos.push(HelloReport { device, config_rev, last_command_id, downlink });
+                }
                 if let Some(what) = translate_notice(transport, software, notice) {
                     self.land(None, device, stream, utc_us(), what);
                 }

@@ -77,7 +77,7 @@ fn a_command_that_could_not_be_recorded_is_not_sent() {
     order(&mut rig, command(5));
     rig.fail_commit();
     assert!(rig.silent());
-    assert_eq!(rig.outcomes(), [(5, Outcome::NoTaker)]);
+    assert_eq!(rig.outcomes(), [(5, Outcome::NotRecorded)]);
 }
 
 /// Spec §7.7a.

@@ -3,6 +3,8 @@
 //! Few and small beside the readings: each change is one transaction with a sync, so that what the API or a device was
 //! told is on disk first. Lists of values are kept as specification 4.4 writes them, count included.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::writer::Store;
@@ -104,6 +106,19 @@ pub struct SettingsRecord {
     pub list: Vec<u8>,
     /// When it was set, µs since 1970.
     pub changed: i64,
+}
+
+/// What a HELLO said of orders. Spec §5.1.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HelloReport {
+    /// The device's name.
+    pub device: Arc<str>,
+    /// Revision of the CONFIG in force; 0: none.
+    pub config_rev: u32,
+    /// The highest command id that it has begun; 0: none.
+    pub last_command_id: u32,
+    /// Bits of the downlink kinds that it takes.
+    pub downlink: u8,
 }
 
 /// What a device said of itself: in its latest HELLO, and in DONE to its latest CONFIG.
@@ -214,6 +229,33 @@ impl Writer {
         })
     }
 
+    /// Notes that a command did not leave after all: it waits again.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it counts as sent.
+    pub fn command_unsent(&mut self, device: &str, id: u32, now: i64) -> Result<(), StoreError> {
+        self.transact(now, |conn| {
+            conn.execute(
+                "UPDATE commands SET state = 'queued', sent = NULL WHERE device = ?1 AND id = ?2 AND state = 'sent'",
+                params![device, id],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// One command.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn command(
+        &mut self,
+        device: &str,
+        id: u32,
+        now: i64,
+    ) -> Result<Option<CommandRecord>, StoreError> {
+        self.with(now, |store, _| command(&store.conn, device, id))
+    }
+
     /// Notes how a command ended; the record, unless it had ended before. A DONE counts even after `unknown`.
     ///
     /// # Errors
@@ -269,6 +311,17 @@ impl Writer {
         })
     }
 
+    /// When the next queued command expires, µs since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn next_expiry(&mut self, now: i64) -> Result<Option<i64>, StoreError> {
+        self.with(now, |store, _| {
+            let sql = "SELECT min(expires) FROM commands WHERE state = 'queued'";
+            Ok(store.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        })
+    }
+
     /// At the start of a collector, when no session exists: what was sent has an unknown outcome. Spec §7.7e.
     ///
     /// # Errors
@@ -302,42 +355,40 @@ impl Writer {
         })
     }
 
-    /// Notes what a HELLO said, and settles commands without DONE by it. Spec §7.7e.
+    /// Notes what HELLOs said, and settles commands without DONE by it. Spec §7.7e.
     ///
     /// The first HELLO after a command became unknown decides: later ones may speak of later commands. A
     /// `last_command_id` of 0 decides nothing: a device without memory says so after a reboot.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is changed.
-    pub fn note_hello(
-        &mut self,
-        device: &str,
-        config_rev: u32,
-        last_command_id: u32,
-        downlink: u8,
-        now: i64,
-    ) -> Result<(), StoreError> {
+    pub fn note_hellos(&mut self, hellos: &[HelloReport], now: i64) -> Result<(), StoreError> {
         // Most HELLOs say nothing new: no commit for those.
-        let same = self.with(now, |store, _| {
-            let known = report(&store.conn, device)?;
-            let said = known.map(|known| (known.config_rev, known.last_command_id, known.downlink));
-            Ok(said.unwrap_or_default() == (config_rev, last_command_id, downlink)
-                && !has_unsettled(&store.conn, device)?)
+        let news = self.with(now, |store, _| {
+            let mut news = Vec::new();
+            for hello in hellos {
+                if is_news(&store.conn, hello)? {
+                    news.push(hello);
+                }
+            }
+            Ok(news)
         })?;
-        if same {
+        if news.is_empty() {
             return Ok(());
         }
         self.transact(now, |conn| {
-            conn.execute(
-                "INSERT INTO reports (device, config_rev, last_command_id, downlink) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (device) DO UPDATE SET config_rev = ?2, last_command_id = ?3, downlink = ?4",
-                params![device, config_rev, last_command_id, downlink],
-            )?;
-            conn.execute(
-                "UPDATE commands SET begun = CASE WHEN ?2 = 0 THEN 2 ELSE id <= ?2 END
-                 WHERE device = ?1 AND state = 'unknown' AND begun IS NULL",
-                params![device, last_command_id],
-            )?;
+            for HelloReport { device, config_rev, last_command_id, downlink } in news {
+                conn.prepare_cached(
+                    "INSERT INTO reports (device, config_rev, last_command_id, downlink) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (device) DO UPDATE SET config_rev = ?2, last_command_id = ?3, downlink = ?4",
+                )?
+                .execute(params![&**device, config_rev, last_command_id, downlink])?;
+                conn.prepare_cached(
+                    "UPDATE commands SET begun = CASE WHEN ?2 = 0 THEN 2 ELSE id <= ?2 END
+                     WHERE device = ?1 AND state = 'unknown' AND begun IS NULL",
+                )?
+                .execute(params![&**device, last_command_id])?;
+            }
             Ok(())
         })
     }
@@ -643,6 +694,14 @@ fn read_command(row: &Row<'_>) -> rusqlite::Result<CommandRecord> {
         results: row.get(11)?,
         begun: begun.filter(|begun| *begun < 2).map(|begun| begun == 1),
     })
+}
+
+/// True when a HELLO says something that is not known, or may settle something.
+fn is_news(conn: &Connection, hello: &HelloReport) -> Result<bool, StoreError> {
+    let known = report(conn, &hello.device)?.unwrap_or_default();
+    let said = (hello.config_rev, hello.last_command_id, hello.downlink);
+    Ok((known.config_rev, known.last_command_id, known.downlink) != said
+        || has_unsettled(conn, &hello.device)?)
 }
 
 fn has_unsettled(conn: &Connection, device: &str) -> Result<bool, StoreError> {

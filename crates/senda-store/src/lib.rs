@@ -83,7 +83,8 @@ mod value; // one reading, and its column
 
 pub use checkpoint::Checkpointer;
 pub use control::{
-    AlertQuery, AlertRecord, CommandEnd, CommandRecord, CommandState, ReportRecord, SettingsRecord,
+    AlertQuery, AlertRecord, CommandEnd, CommandRecord, CommandState, HelloReport, ReportRecord,
+    SettingsRecord,
 };
 pub use error::{OpenError, StoreError};
 pub use filing::Filing;

@@ -4,7 +4,8 @@ mod common;
 
 use common::{NOW, SECOND, land, open, samples};
 use senda_store::{
-    AlertQuery, AlertRecord, CommandEnd, CommandState, Follower, Outcome, Reader, What, Writer,
+    AlertQuery, AlertRecord, CommandEnd, CommandState, Follower, HelloReport, Outcome, Reader,
+    What, Writer,
 };
 
 const TTL: i64 = 600 * SECOND;
@@ -12,6 +13,11 @@ const EMPTY: &[u8] = &[0];
 
 fn add(writer: &mut Writer, device: &str) -> u32 {
     writer.add_command(device, "identify", EMPTY, NOW + TTL, NOW).unwrap().id
+}
+
+fn hello(writer: &mut Writer, device: &str, config_rev: u32, last_command_id: u32) {
+    let hello = HelloReport { device: device.into(), config_rev, last_command_id, downlink: 7 };
+    writer.note_hellos(&[hello], NOW).unwrap();
 }
 
 fn state(writer: &Writer, device: &str, id: u32) -> CommandState {
@@ -29,7 +35,7 @@ fn ids_grow_for_each_device_and_lie_above_what_the_device_has_seen() {
     assert_eq!((add(&mut writer, "gh-7"), add(&mut writer, "gh-7")), (1, 2));
     assert_eq!(add(&mut writer, "gh-8"), 1);
     // A device that was served by another store: its ids go on.
-    writer.note_hello("gh-8", 0, 57, 7, NOW).unwrap();
+    hello(&mut writer, "gh-8", 0, 57);
     assert_eq!(add(&mut writer, "gh-8"), 58);
 }
 
@@ -85,16 +91,16 @@ fn the_first_hello_after_an_unknown_command_settles_it() {
         id
     };
     let first = unknown(&mut writer, "gh-7");
-    writer.note_hello("gh-7", 0, first, 7, NOW).unwrap();
+    hello(&mut writer, "gh-7", 0, first);
     assert_eq!(begun(&writer, "gh-7", first), Some(true));
     let second = unknown(&mut writer, "gh-7");
-    writer.note_hello("gh-7", 0, first, 7, NOW).unwrap();
+    hello(&mut writer, "gh-7", 0, first);
     assert_eq!(begun(&writer, "gh-7", second), Some(false));
-    writer.note_hello("gh-7", 0, second + 1, 7, NOW).unwrap();
+    hello(&mut writer, "gh-7", 0, second + 1);
     assert_eq!(begun(&writer, "gh-7", second), Some(false), "that HELLO was about a later one");
     let third = unknown(&mut writer, "gh-9");
-    writer.note_hello("gh-9", 0, 0, 7, NOW).unwrap();
-    writer.note_hello("gh-9", 0, third + 1, 7, NOW).unwrap();
+    hello(&mut writer, "gh-9", 0, 0);
+    hello(&mut writer, "gh-9", 0, third + 1);
     assert_eq!(begun(&writer, "gh-9", third), None, "it rebooted without memory: nobody knows");
 }
 
@@ -118,7 +124,7 @@ fn settings_and_reports_survive_a_restart() {
     assert!(writer.set_settings("gh-*", Some((3, EMPTY)), NOW).unwrap());
     assert!(writer.set_settings("gh-*", Some((4, EMPTY)), NOW + 1).unwrap());
     assert!(!writer.set_settings("none", None, NOW).unwrap());
-    writer.note_hello("gh-7", 2, 5, 7, NOW).unwrap();
+    hello(&mut writer, "gh-7", 2, 5);
     let end = CommandEnd { status: Some(1), text: "too fast".into(), results: vec![0] };
     writer.note_config("gh-7", 4, &end, NOW + 2).unwrap();
     drop(writer);

@@ -18,6 +18,9 @@ pub(crate) struct File {
     pub(crate) udp: Option<String>,
     /// Address for HTTP, or "off".
     pub(crate) http: Option<String>,
+    /// Names that the HTTP API is reached by, beside addresses and localhost.
+    #[serde(default)]
+    pub(crate) http_hosts: Vec<String>,
     /// Directory of the store.
     pub(crate) data: Option<PathBuf>,
     /// Listen beyond loopback though sessions are not authenticated.
@@ -58,8 +61,8 @@ pub(crate) struct Retention {
 pub(crate) struct DesiredEntry {
     /// A device name, in which `*` stands for any characters.
     device: String,
-    /// Of this configuration, from 1.
-    revision: u32,
+    /// Of this configuration, from 1; derived from the settings unless it is given.
+    revision: Option<u32>,
     /// From one sample to the next, such as "5s".
     interval: Option<String>,
     /// Rows to gather before sending.
@@ -77,6 +80,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "tcp",
             "udp",
             "http",
+            "http_hosts",
             "data",
             "open_to_network",
             "commit_interval",
@@ -116,7 +120,8 @@ impl DesiredEntry {
     /// As the collector sends it. Spec §5.16.
     pub(crate) fn to_desired(&self) -> anyhow::Result<Desired> {
         let context = || format!("[[desired]] for device {:?}", self.device);
-        anyhow::ensure!(self.revision > 0, "{}: revision is 0; revisions begin at 1", context());
+        let good = self.revision != Some(0);
+        anyhow::ensure!(good, "{}: revision is 0; revisions begin at 1", context());
         let interval = self.interval.as_deref().map(senda_sim::parse_duration).transpose();
         let interval = interval.with_context(context)?;
         let interval =
@@ -133,7 +138,11 @@ impl DesiredEntry {
         let list = List::build(&settings, &mut room).with_context(context)?;
         let mut bytes = vec![u8::try_from(list.len())?];
         bytes.extend_from_slice(list.bytes());
-        Ok(Desired { pattern: self.device.clone(), revision: self.revision, list: bytes })
+        Ok(Desired {
+            pattern: self.device.clone(),
+            revision: self.revision.unwrap_or(0),
+            list: bytes,
+        })
     }
 }
 

@@ -6,21 +6,27 @@
     reason = "the binary is the one place that prints"
 )]
 
+mod alerts; // senda alerts
+mod api; // the collector's HTTP API
 mod arguments; // CHANNEL=VALUE[UNIT]
 mod backup; // senda backup
+mod command; // senda command
 mod completions; // senda completions
 mod config; // the TOML file of `serve`
 mod decode; // senda decode
 mod demo; // senda demo
+mod devices; // senda devices
 mod paths; // where data lies unless told otherwise
 mod query; // senda query
-mod reading; // values as text and as JSON
 mod send; // senda send
 mod serve; // senda serve
+mod settings; // senda settings
 mod show; // a message, field by field
 mod signal; // Ctrl-C and SIGTERM
 mod simulate; // senda simulate
 mod summary; // what a fleet did, as text
+mod tail; // senda tail
+mod text; // what the API says, as text
 mod trace; // --trace
 
 use std::process::ExitCode;
@@ -45,6 +51,11 @@ enum Command {
     Simulate(simulate::Args),
     Send(send::Args),
     Query(query::Args),
+    Tail(tail::Args),
+    Devices(devices::Args),
+    Command(command::Args),
+    Settings(settings::Args),
+    Alerts(alerts::Args),
     Decode(decode::Args),
     Backup(backup::Args),
     Completions(completions::Args),
@@ -58,6 +69,11 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Send(args) => send::run(args),
         Command::Query(args) => query::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Command(args) => command::run(&args),
+        Command::Settings(args) => settings::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Completions(args) => completions::run(args),

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use senda_server::json as reading;
 use senda_store::{Cell, Query, Reader, Sample};
 use serde_json::json;
 
-use crate::{UsageError, paths, reading};
+use crate::{UsageError, paths};
 
 /// Show stored readings, also while a collector runs
 #[derive(clap::Args)]
@@ -86,7 +87,7 @@ fn write_samples(out: &mut impl Write, samples: &[Sample], format: Format) -> an
         Format::Table => samples.iter().try_for_each(|sample| write_line(out, sample)),
         Format::Csv => write_csv(out, samples),
         Format::Json => {
-            samples.iter().try_for_each(|sample| Ok(writeln!(out, "{}", to_json(sample))?))
+            samples.iter().try_for_each(|sample| Ok(writeln!(out, "{}", reading::sample(sample))?))
         }
     }
 }
@@ -118,27 +119,6 @@ fn write_csv(out: &mut impl Write, samples: &[Sample]) -> anyhow::Result<()> {
         }
     }
     Ok(csv.flush()?)
-}
-
-fn to_json(sample: &Sample) -> serde_json::Value {
-    let channels = sample.table.channels.iter().zip(&sample.values);
-    let values: serde_json::Map<_, _> = channels
-        .filter_map(|(channel, value)| {
-            Some((channel.name.clone(), reading::json(value.as_ref()?, channel)))
-        })
-        .collect();
-    json!({
-        "time": reading::time(sample.time),
-        "device": &*sample.device,
-        "stream": format!("{:016x}", sample.stream),
-        "row": sample.row,
-        "schema": sample.table.name,
-        "values": values,
-        "device_time": sample.device_time,
-        "clock": sample.clock.name(),
-        "estimated": sample.estimated,
-        "received": reading::time(sample.received),
-    })
 }
 
 fn write_answer(

@@ -33,7 +33,7 @@ pub(crate) struct Args {
           default_missing_value = DEFAULT)]
     udp: Option<String>,
 
-    /// Answer /healthz and /readyz here; "off": nowhere [default: 127.0.0.1:7364]
+    /// Answer the HTTP API, /healthz and /readyz here; "off": nowhere [default: 127.0.0.1:7364]
     #[arg(long, env = "SENDA_HTTP", value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
           default_missing_value = DEFAULT_HTTP)]
     http: Option<String>,
@@ -88,6 +88,7 @@ impl Args {
         config.http = chosen(self.http, file.http)
             .or(Some(DEFAULT_HTTP.to_owned()))
             .filter(|address| address != "off");
+        config.http_hosts = file.http_hosts;
         config.open_to_network = self.open_to_network || file.open_to_network.unwrap_or(false);
         let interval = file.commit_interval.as_deref().map(senda_sim::parse_duration).transpose();
         let interval = interval.context("commit_interval")?;

@@ -73,7 +73,7 @@ impl Collector {
             return self.transmit_down(now, id);
         }
         let device = session.device.clone();
-        let outcome = if recorded { Outcome::Expired } else { Outcome::NoTaker };
+        let outcome = if recorded { Outcome::Expired } else { Outcome::NotRecorded };
         if let Some(Outstanding { order, .. }) = session.down.outstanding.take() {
             self.outcome(device, order.kind, order.id, outcome);
         }
@@ -88,8 +88,17 @@ impl Collector {
         };
         if down.kind == MessageType::Config {
             // The newest desired state is the only one that counts.
-            session.down.queue.retain(|order| order.kind != MessageType::Config);
+            let device = session.device.clone();
+            let is_config = |order: &Order| order.kind == MessageType::Config;
+            if let Some(place) = session.down.queue.iter().position(is_config)
+                && let Some(older) = session.down.queue.remove(place)
+            {
+                self.outcome(device, older.kind, older.id, Outcome::NoTaker);
+            }
         }
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if !takes(session, &down) || session.down.queue.len() >= queue_max {
             let device = session.device.clone();
             return self.outcome(device, down.kind, down.id, Outcome::NoTaker);

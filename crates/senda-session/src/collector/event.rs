@@ -264,8 +264,10 @@ pub enum Outcome {
     Expired,
     /// The session ended without DONE: a command may or may not have been executed. Others are sent again.
     Unknown,
-    /// No session of the device takes this kind at the moment.
+    /// It did not leave: no session of the device takes this kind at the moment, or a newer CONFIG took its place.
     NoTaker,
+    /// It did not leave: the store did not note that it was about to be sent.
+    NotRecorded,
 }
 
 /// Something that an operator may want to know.

@@ -1,0 +1,267 @@
+//! What the API asks of the engine and the store: commands, settings, alerts. Each change is on disk before anybody is told.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use senda_session::collector::Downlink;
+use senda_store::{
+    AlertRecord, CommandRecord, OpenError, Reader, SettingsRecord, StoreError, Writer,
+};
+use senda_wire::MessageType;
+use tokio::sync::{Notify, oneshot};
+
+use crate::engine::{Input, utc_us};
+use crate::feed::{Feed, Item};
+use crate::live::Live;
+use crate::settings::{Desired, DesiredSet};
+use crate::stats::Stats;
+use crate::store::Request;
+use crate::wake::Waker;
+
+/// An ALERT that a device has not answered within this time is not sent to it any more.
+pub(crate) const ALERT_TTL_US: i64 = 7 * 24 * 3_600 * 1_000_000;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// The store thread is gone: the server stops.
+    #[error("the collector is stopping")]
+    Stopping,
+    /// The disk.
+    #[error("the store can't do it at the moment: {0}")]
+    Store(#[from] StoreError),
+    /// The database can't be opened for reading.
+    #[error("the store can't be read at the moment: {0}")]
+    Open(#[from] OpenError),
+}
+
+/// Shared by all requests of the API.
+pub(crate) struct Control {
+    pub(crate) data: PathBuf,
+    pub(crate) live: Arc<Live>,
+    pub(crate) feed: Feed,
+    pub(crate) stats: Arc<Stats>,
+    requests: mpsc::Sender<Request>,
+    engine: mpsc::Sender<Input>,
+    waker: Waker,
+    /// Desired configurations of the config file.
+    file: Vec<Desired>,
+    desired: Mutex<Arc<DesiredSet>>,
+    readers: Mutex<Vec<Reader>>,
+    /// A command was queued: the next one to expire may be another.
+    queued: Notify,
+}
+
+impl Control {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one end of something that `Server::start` joins"
+    )]
+    pub(crate) fn new(
+        data: PathBuf,
+        live: Arc<Live>,
+        feed: Feed,
+        stats: Arc<Stats>,
+        requests: mpsc::Sender<Request>,
+        engine: mpsc::Sender<Input>,
+        waker: Waker,
+        file: Vec<Desired>,
+        desired: Arc<DesiredSet>,
+    ) -> Self {
+        Self {
+            data,
+            live,
+            feed,
+            stats,
+            requests,
+            engine,
+            waker,
+            file,
+            desired: Mutex::new(desired),
+            readers: Mutex::default(),
+            queued: Notify::new(),
+        }
+    }
+
+    /// Puts a command on disk and on its way.
+    pub(crate) async fn command(
+        &self,
+        device: String,
+        name: String,
+        arguments: Vec<u8>,
+        ttl: Duration,
+    ) -> Result<CommandRecord, ControlError> {
+        let ttl_us = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
+        let record = self
+            .call(move |writer, now| {
+                writer.add_command(&device, &name, &arguments, now.saturating_add(ttl_us), now)
+            })
+            .await?;
+        self.feed.tell(Item::Command(Box::new(record.clone())));
+        self.queued.notify_one();
+        if let Some(order) = command_order(&record) {
+            self.order(record.device.as_str().into(), order);
+        }
+        Ok(record)
+    }
+
+    /// Sets the settings for a pattern, or takes them away, and tells the devices that are here. True when it changed
+    /// something.
+    pub(crate) async fn set_settings(
+        &self,
+        pattern: String,
+        settings: Option<(u32, Vec<u8>)>,
+    ) -> Result<bool, ControlError> {
+        let (changed, all) = self
+            .call(move |writer, now| {
+                let settings = settings.as_ref().map(|(revision, list)| (*revision, &**list));
+                let changed = writer.set_settings(&pattern, settings, now)?;
+                Ok((changed, writer.settings(now)?))
+            })
+            .await?;
+        self.set_desired(all);
+        Ok(changed)
+    }
+
+    fn set_desired(&self, by_hand: Vec<SettingsRecord>) {
+        let set = Arc::new(DesiredSet::new(self.file.clone(), by_hand));
+        *self.desired.lock().unwrap_or_else(PoisonError::into_inner) = set.clone();
+        self.tell_engine(Input::Desired(set));
+    }
+
+    /// All desired configurations.
+    pub(crate) fn desired(&self) -> Arc<DesiredSet> {
+        self.desired.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Marks an alert as seen; `None`: there is no such alert.
+    pub(crate) async fn acknowledge_alert(
+        &self,
+        id: u32,
+        by: String,
+    ) -> Result<Option<AlertRecord>, ControlError> {
+        let seen = self.call(move |writer, now| writer.acknowledge_alert(id, &by, now)).await?;
+        if let Some(alert) = &seen {
+            self.feed.tell(Item::Alert(Box::new(alert.clone())));
+        }
+        Ok(seen)
+    }
+
+    /// Ends queued commands when their time is over, as long as the server runs.
+    pub(crate) async fn expire(self: Arc<Self>) {
+        loop {
+            let next = self.call(|writer, now| {
+                let expired = writer.expire_commands(now)?;
+                Ok((expired, writer.next_expiry(now)?))
+            });
+            let wait = match next.await {
+                Ok((expired, next)) => {
+                    for record in expired {
+                        self.feed.tell(Item::Command(Box::new(record)));
+                    }
+                    next.map(|next| u64::try_from(next - utc_us()).unwrap_or(0).max(1_000))
+                }
+                Err(ControlError::Stopping) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "commands that should expire wait");
+                    Some(5_000_000)
+                }
+            };
+            let due = async {
+                match wait {
+                    Some(micros) => tokio::time::sleep(Duration::from_micros(micros)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = self.queued.notified() => {}
+            }
+        }
+    }
+
+    /// Runs `action` on the store's thread, after what waits there already.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&mut Writer, i64) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let (answer, answered) = oneshot::channel();
+        let call = move |writer: &mut Writer, now| {
+            let _ = answer.send(action(writer, now)); // Who asked may have gone.
+        };
+        let sent = self.requests.send(Request::Call(Box::new(call)));
+        sent.map_err(|_| ControlError::Stopping)?;
+        Ok(answered.await.map_err(|_| ControlError::Stopping)??)
+    }
+
+    /// Reads the store, on a thread that may wait.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        action: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let control = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let reader = match control.readers().pop() {
+                Some(reader) => reader,
+                None => Reader::open(&control.data)?,
+            };
+            let value = action(&reader)?;
+            let mut readers = control.readers();
+            if readers.len() < READERS_KEPT {
+                readers.push(reader);
+            }
+            Ok(value)
+        });
+        read.await.map_err(|_| ControlError::Stopping)?
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends something to a device, if it is here.
+    pub(crate) fn order(&self, device: Arc<str>, order: Downlink) {
+        self.tell_engine(Input::Order(device, order));
+    }
+
+    fn tell_engine(&self, input: Input) {
+        let _ = self.engine.send(input); // An engine that is gone needs nothing.
+        self.waker.wake();
+    }
+}
+
+/// The COMMAND of a record; `None` when its time is over.
+pub(crate) fn command_order(record: &CommandRecord) -> Option<Downlink> {
+    let left =
+        u64::try_from(record.expires.saturating_sub(utc_us())).ok().filter(|left| *left > 0)?;
+    let mut body = record.id.to_be_bytes().to_vec();
+    body.extend([0; 4]); // ttl_ms is filled in when it is sent.
+    body.push(u8::try_from(record.name.len()).ok()?);
+    body.extend_from_slice(record.name.as_bytes());
+    body.extend_from_slice(&record.arguments);
+    Some(Downlink {
+        kind: MessageType::Command,
+        id: record.id,
+        body,
+        ttl: Some(Duration::from_micros(left)),
+    })
+}
+
+/// The ALERT of a record. Spec §5.19.
+pub(crate) fn alert_order(record: &AlertRecord) -> Option<Downlink> {
+    let time = record.cleared_at.unwrap_or(record.raised_at);
+    let mut body = record.id.to_be_bytes().to_vec();
+    body.extend(time.to_be_bytes());
+    body.extend([u8::from(record.raised), record.severity]);
+    for text in [&record.schema, &record.channel, &record.text] {
+        body.push(u8::try_from(text.len()).ok()?);
+        body.extend_from_slice(text.as_bytes());
+    }
+    body.extend_from_slice(&record.values);
+    Some(Downlink { kind: MessageType::Alert, id: record.id, body, ttl: None })
+}
+
+/// Readers that are kept open between requests.
+const READERS_KEPT: usize = 4;
