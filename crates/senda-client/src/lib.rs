@@ -53,5 +53,6 @@ pub use senda_session::device::{
     LostReason, NewStream, OwnedValue, PushError, QueueLimits, SchemaId, Stats, Ticket, Transport,
     Welcomed,
 };
+pub use senda_wire::registry::downlink;
 pub use senda_wire::{Clock, DoneStatus, Durability, ErrorCode, SkipCause, ValueType};
 pub use shared::{Declared, Receipt};
