@@ -410,7 +410,7 @@ mod tests {
             {"type": "u32", "value": 4_294_967_295u32},
             {"type": "u64", "value": 18_446_744_073_709_551_615u64},
             {"type": "i8", "value": -128},
-            {"type": "i16", "exponent": 2, "value": -300},
+            {"type": "i16", "exponent": 2, "value": -300.0},
             {"type": "i32", "value": -1},
             {"type": "i64", "value": -9_223_372_036_854_775_808i64},
             {"type": "f32", "value": 0.1},
@@ -419,7 +419,7 @@ mod tests {
             {"type": "blob", "value": "0x00ff"},
             {"type": "time", "value": "2026-01-31T12:00:00.5Z"},
             {"type": "f32", "value": [1.5, -2.5, 0.25]},
-            {"name": "x.y", "type": "i16", "exponent": -2, "value": [1.25, -1]},
+            {"name": "x.y", "type": "i16", "exponent": -2, "value": [1.25, -1.0]},
         ]);
         let bytes = read_list(given.as_array().unwrap()).unwrap();
         assert_eq!(list(&bytes), given);

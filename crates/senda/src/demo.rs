@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = fleet.plan(addresses.tcp, addresses.udp, args.duration, Conditions::default())?;
     eprintln!("{} devices send to it, half of them over TCP; Ctrl-C ends it", plan.devices);
     let interrupted = simulate::watch_for_ctrl_c()?;
-    let (figures, claims) = simulate::run_fleet(&plan, &interrupted)?;
+    let (figures, claims) = simulate::run_fleet(&plan, &interrupted, false)?;
     let data = server.data().to_owned();
     let last = server.stop();
     let stored = Stored::read(&data)?;
@@ -100,11 +100,11 @@ impl Stored {
         Ok(Self(rows))
     }
 
-    /// Rows of the fleet that are there, and a line for each device that was promised more.
+    /// Rows of the fleet that are there, and a line for each device that was promised more, or has more than it made.
     fn compare(&self, claims: &[Claim]) -> (u64, Vec<String>) {
         let mut found = 0;
         let mut wrong = Vec::new();
-        for Claim { device, streams, acked } in claims {
+        for Claim { device, streams, acked, made } in claims {
             let of = |stream: &u64| {
                 self.0.get(&(device.clone(), format!("{stream:016x}"))).copied().unwrap_or(0)
             };
@@ -114,6 +114,9 @@ impl Stored {
                 wrong.push(format!(
                     "{device}: {acked} rows were acknowledged, {rows} are in the store"
                 ));
+            }
+            if rows > *made {
+                wrong.push(format!("{device}: {made} rows were made, {rows} are in the store"));
             }
         }
         (found, wrong)

@@ -16,6 +16,7 @@ mod config; // the TOML file of `serve`
 mod decode; // senda decode
 mod demo; // senda demo
 mod devices; // senda devices
+mod happening; // what happened to a simulated device, on a line
 mod paths; // where data lies unless told otherwise
 mod query; // senda query
 mod send; // senda send

@@ -1,6 +1,6 @@
 //! `senda simulate`: a fleet of simulated devices over real sockets.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -12,9 +12,9 @@ use anyhow::Context;
 use rand::Rng;
 use senda_sim::Profile;
 use senda_sim::faults::{Conditions, Delay, Probability, Reorder};
-use senda_sim::fleet::{self, Claim, Figures, Plan};
+use senda_sim::fleet::{self, Claim, Figures, Happening, Plan, Watch};
 
-use crate::{UsageError, signal, summary};
+use crate::{UsageError, happening, signal, summary};
 
 /// Simulate devices that send random readings periodically
 #[derive(clap::Args)]
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     /// End after this time; without it and --count: at Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = senda_sim::parse_duration)]
     duration: Option<Duration>,
+
+    /// Show what the devices are told and what they answer, on standard error
+    #[arg(long)]
+    trace: bool,
 
     /// How to show the summary
     #[arg(long, value_enum, default_value = "table")]
@@ -131,7 +135,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let udp = udp_wanted.then(|| resolve(args.udp.as_deref().unwrap_or(DEFAULT))).transpose()?;
     let plan = args.fleet.plan(tcp, udp, args.duration, conditions)?;
     let interrupted = watch_for_ctrl_c()?;
-    let (figures, _) = run_fleet(&plan, &interrupted)?;
+    let (figures, _) = run_fleet(&plan, &interrupted, args.trace)?;
     match args.format {
         Format::Table => print!("{}", summary::whole(&figures)),
         Format::Json => println!("{}", summary::json(&figures)),
@@ -186,22 +190,44 @@ impl NetworkArgs {
     }
 }
 
-/// Runs the fleet, with a live line on a terminal.
+/// Runs the fleet, with a live line on a terminal, and with a line for each event if it is to be traced.
 pub(crate) fn run_fleet(
     plan: &Plan,
     interrupted: &AtomicBool,
+    trace: bool,
 ) -> anyhow::Result<(Figures, Vec<Claim>)> {
     let bar = live_line();
-    let outcome = fleet::run(plan, |figures| {
-        bar.set_message(summary::live(figures));
-        if interrupted.load(Ordering::Relaxed) {
+    let outcome = fleet::run(plan, Watcher { bar: &bar, interrupted, trace });
+    bar.finish_and_clear();
+    outcome.context("run the fleet")
+}
+
+/// Whoever looks on while the fleet runs.
+struct Watcher<'a> {
+    bar: &'a indicatif::ProgressBar,
+    interrupted: &'a AtomicBool,
+    trace: bool,
+}
+
+impl Watch for Watcher<'_> {
+    fn figures(&mut self, figures: &Figures) -> ControlFlow<()> {
+        self.bar.set_message(summary::live(figures));
+        if self.interrupted.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    });
-    bar.finish_and_clear();
-    outcome.context("run the fleet")
+    }
+
+    fn is_close(&self) -> bool {
+        self.trace
+    }
+
+    fn happened(&mut self, device: &str, what: &Happening<'_>) {
+        // A closed standard error is no reason to stop.
+        self.bar
+            .suspend(|| drop(writeln!(std::io::stderr(), "{device} {}", happening::line(what))));
+    }
 }
 
 /// A line that is rewritten, on a terminal; nothing elsewhere.

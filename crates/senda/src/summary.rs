@@ -32,13 +32,23 @@ pub(crate) fn whole(figures: &Figures) -> String {
         ("refused", figures.refused, "for good, by the collector"),
         ("given up", figures.skipped, "by the devices, which said so"),
         ("not acknowledged", figures.pending, "when the fleet ended"),
+        ("gone in reboots", figures.forgotten, "not acknowledged when their device rebooted"),
         ("not queued", figures.not_queued, "samples that found their device's queue full"),
         ("data messages", figures.messages, ""),
         ("resent", figures.resent, "of those, with rows that were sent before"),
         ("sessions", figures.sessions, ""),
         ("sessions lost", figures.lost_sessions, ""),
+        ("configurations", figures.configured, "applied"),
+        ("commands", figures.commands, "executed"),
+        ("alerts", figures.alerts, "shown"),
+        ("reboots", figures.reboots, ""),
     ];
+    // Of what comes from the collector, or of it, only what did come.
+    let rare = ["gone in reboots", "configurations", "commands", "alerts", "reboots"];
     for (name, count, remark) in rows {
+        if count == 0 && rare.contains(&name) {
+            continue;
+        }
         let _ = writeln!(text, "  {name:<18} {count:>10}  {remark}").map(|()| trim_line(&mut text));
     }
     let _ = writeln!(
@@ -60,12 +70,16 @@ pub(crate) fn json(figures: &Figures) -> serde_json::Value {
         "refused": figures.refused,
         "given_up": figures.skipped,
         "not_acknowledged": figures.pending,
+        "gone_in_reboots": figures.forgotten,
         "not_queued": figures.not_queued,
         "data_messages": figures.messages,
         "resent": figures.resent,
         "sessions": figures.sessions,
         "sessions_lost": figures.lost_sessions,
         "configured": figures.configured,
+        "commands": figures.commands,
+        "alerts": figures.alerts,
+        "reboots": figures.reboots,
         "ack_latency_us": {
             "p50": figures.latency_us.value_at_quantile(0.5),
             "p99": figures.latency_us.value_at_quantile(0.99),

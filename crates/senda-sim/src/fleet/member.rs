@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use senda_session::Instant;
 use senda_session::device::{
-    Argument, Closing, Config, Device, DropPolicy, Event, OwnedValue, QueueLimits, SchemaId,
-    Ticket, Transport,
+    Batch, Closing, Config, Device, DropPolicy, Event, QueueLimits, SchemaId, Transport,
 };
+use senda_wire::Clock;
 use senda_wire::registry::{DATAGRAM_MAX, downlink};
-use senda_wire::{Clock, DoneStatus};
 
+use super::settings::Settings;
 use super::socket::{Link as SocketLink, Received};
-use super::{Claim, Figures, Plan};
+use super::{Claim, Figures, Happening, Plan, Watch};
 use crate::faults::Link;
-use crate::{Instrument, derive_seed};
+use crate::{Instrument, Profile, derive_seed};
 
 /// Room for one receive, or one piece of a stream.
 pub(super) const BUFFER: usize = 65_536;
@@ -26,19 +26,32 @@ const QUEUE: QueueLimits =
 const SAMPLES_A_TURN: usize = 64;
 /// Datagrams, or reads, in one turn.
 const READS_A_TURN: usize = 32;
+/// A message that is not full leaves after this time at the latest, whatever `batch_rows` says.
+const BATCH_DELAY_MAX: Duration = Duration::from_secs(3_600);
+/// What the device says that it runs.
+pub(super) const SOFTWARE: &str = concat!("senda-sim/", env!("CARGO_PKG_VERSION"));
 
 /// One device of a fleet.
 pub(super) struct Member {
-    index: u32,
-    device: Device,
-    instrument: Instrument,
-    schema: SchemaId,
-    transport: Transport,
+    pub(super) index: u32,
+    pub(super) device: Device,
+    pub(super) instrument: Instrument,
+    pub(super) schema: SchemaId,
+    pub(super) transport: Transport,
+    /// What a boot, and a CONFIG that says nothing, brings back.
+    pub(super) defaults: Settings,
+    pub(super) settings: Settings,
+    pub(super) boots: u32,
+    pub(super) booted: Instant,
+    /// A `reboot` was answered: it comes when the answer has left.
+    pub(super) wants_reboot: bool,
+    /// What earlier boots have counted.
+    before: Tally,
     pub(super) socket: Option<SocketLink>,
     /// The device's bad network, both ways; only UDP has one.
     network: Option<Box<(Link, Link)>>,
     /// Rows without an ACK, and when they were made.
-    waiting: VecDeque<(u32, Instant)>,
+    pub(super) waiting: VecDeque<(u32, Instant)>,
     streams: Vec<u64>,
     start_us: i64,
     left: u64,
@@ -51,11 +64,28 @@ pub(super) struct Member {
     has_more: bool,
 }
 
+/// What the boots of a device have counted that are over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    made: u64,
+    acked: u64,
+    refused: u64,
+    skipped: u64,
+    /// Rows that were in memory, unacknowledged, at a reboot: they may be stored or not.
+    forgotten: u64,
+    /// Rows that got a second number, in another stream. Spec §6.7a.
+    renumbered: u64,
+    messages: u64,
+    resent: u64,
+    sessions: u64,
+}
+
 /// What one turn of a member shares with the others.
 pub(super) struct Turn<'t> {
     pub(super) now: Instant,
     pub(super) plan: &'t Plan,
     pub(super) figures: &'t mut Figures,
+    pub(super) watch: &'t mut dyn Watch,
     pub(super) buffer: &'t mut [u8],
     pub(super) row: &'t mut Vec<u8>,
     /// No more samples: what is queued is sent, then the member says goodbye.
@@ -67,18 +97,9 @@ impl Member {
     pub(super) fn new(plan: &Plan, index: u32, transport: Transport) -> Self {
         let profile = plan.profiles[index as usize % plan.profiles.len()];
         let profile = plan.interval.map_or(profile, |interval| profile.with_interval(interval));
-        let mut config = Config::new(&profile.device_name(index));
-        config.downlink = downlink::CONFIG;
-        config.software = concat!("senda-sim/", env!("CARGO_PKG_VERSION")).into();
-        config.queue = QUEUE;
-        config.start_jitter = plan.start_jitter;
-        config.rejoin_jitter = plan.rejoin_jitter;
-        config.window_messages = plan.window_messages;
-        let mut device = Device::new(config, plan.entropy(index))
-            .unwrap_or_else(|error| unreachable!("{error}"));
-        let schema = device
-            .declare(profile.schema().bytes())
-            .unwrap_or_else(|error| unreachable!("{error}"));
+        let (device, schema) = boot(plan, profile, index, 0, 0);
+        let interval = Duration::from_micros(profile.interval_us().unsigned_abs());
+        let defaults = Settings { interval, batch_rows: 1 };
         let bad = transport == Transport::Udp && !plan.conditions.is_perfect();
         let link = |way| Link::new(plan.conditions, derive_seed(plan.seed, index, way));
         Self {
@@ -88,6 +109,12 @@ impl Member {
             instrument: Instrument::new(profile, index, plan.seed, plan.start_us),
             schema,
             transport,
+            settings: defaults.clone(),
+            defaults,
+            boots: 0,
+            booted: Instant(0),
+            wants_reboot: false,
+            before: Tally::default(),
             socket: None,
             network: bad.then(|| Box::new((link("up"), link("down")))),
             waiting: VecDeque::new(),
@@ -113,9 +140,13 @@ impl Member {
         self.end_when_done(turn);
         loop {
             self.transmit(turn);
-            if !self.handle_events(turn) {
+            if self.handle_events(turn) {
+                continue;
+            }
+            if !std::mem::take(&mut self.wants_reboot) {
                 break;
             }
+            self.reboot(turn);
         }
         self.wake = self.next_wake(turn);
     }
@@ -132,9 +163,14 @@ impl Member {
 
     /// What it says in the end.
     pub(super) fn claim(&self) -> Claim {
-        let profile = self.instrument.profile();
-        let device = profile.device_name(self.index);
-        Claim { device, streams: self.streams.clone(), acked: self.device.stats().acked }
+        let device = self.instrument.profile().device_name(self.index);
+        let total = self.total();
+        Claim {
+            device,
+            streams: self.streams.clone(),
+            acked: total.acked,
+            made: total.made + total.renumbered,
+        }
     }
 
     /// What is queued and not durable.
@@ -143,15 +179,31 @@ impl Member {
     }
 
     pub(super) fn add_stats(&self, figures: &mut Figures) {
-        let stats = self.device.stats();
-        figures.made += stats.made;
-        figures.acked += stats.acked;
-        figures.refused += stats.refused;
-        figures.skipped += stats.skipped.iter().sum::<u64>();
-        figures.messages += stats.sent_messages;
-        figures.resent += stats.resent_messages;
-        figures.sessions += stats.sessions;
+        let total = self.total();
+        figures.made += total.made;
+        figures.acked += total.acked;
+        figures.refused += total.refused;
+        figures.skipped += total.skipped;
+        figures.forgotten += total.forgotten;
+        figures.messages += total.messages;
+        figures.resent += total.resent;
+        figures.sessions += total.sessions;
         figures.serving += u64::from(self.device.is_serving());
+    }
+
+    /// What all boots have counted, the present one included.
+    fn total(&self) -> Tally {
+        let (before, stats) = (self.before, self.device.stats());
+        Tally {
+            made: before.made + stats.made,
+            acked: before.acked + stats.acked,
+            refused: before.refused + stats.refused,
+            skipped: before.skipped + stats.skipped.iter().sum::<u64>(),
+            messages: before.messages + stats.sent_messages,
+            resent: before.resent + stats.resent_messages,
+            sessions: before.sessions + stats.sessions,
+            ..before
+        }
     }
 
     fn take_samples(&mut self, turn: &mut Turn<'_>) {
@@ -166,6 +218,65 @@ impl Member {
                 Ok(number) => self.waiting.push_back((number, turn.now)),
                 Err(_) => turn.figures.not_queued += 1,
             }
+        }
+    }
+
+    /// Unix microseconds, on the fleet's clock.
+    pub(super) fn now_us(&self, now: Instant) -> i64 {
+        self.start_us.saturating_add_unsigned(now.0)
+    }
+
+    /// Puts settings in force.
+    pub(super) fn apply(&mut self, settings: Settings, now: Instant) {
+        let Settings { interval, batch_rows } = settings;
+        if interval != self.settings.interval {
+            self.instrument.set_interval(interval, self.now_us(now));
+        }
+        // Rows that come on time fill a message before this.
+        let delay = interval.saturating_mul(u32::from(batch_rows)).min(BATCH_DELAY_MAX);
+        let delay = if batch_rows > 1 { delay } else { Duration::ZERO };
+        self.device.set_batch(Batch { rows: batch_rows, delay });
+        self.settings = settings;
+    }
+
+    /// Ends this boot and begins another one, as a device without storage does: a new stream, nothing in the queue, settings
+    /// at their defaults. All that it keeps is the id of the last command, noted before that was begun. Spec §2.3, §7.7.
+    fn reboot(&mut self, turn: &mut Turn<'_>) {
+        self.device.close(Closing::Now);
+        self.transmit(turn);
+        let mut total = self.total();
+        // What an ACK told, a refusal or a SKIP, is settled; of the rest nobody here knows any more.
+        let settled = total.acked + total.refused + total.skipped + total.forgotten;
+        let forgotten = total.made.saturating_sub(settled);
+        total.forgotten += forgotten;
+        self.before = total;
+        self.boots += 1;
+        self.booted = turn.now;
+        let last_command_id = self.device.last_command_id();
+        let profile = self.instrument.profile();
+        (self.device, self.schema) =
+            boot(turn.plan, profile, self.index, self.boots, last_command_id);
+        self.waiting.clear();
+        self.streams.push(self.device.stream());
+        self.closing = false;
+        self.apply(self.defaults.clone(), turn.now);
+        turn.figures.reboots += 1;
+        let stream = self.device.stream();
+        self.tell(turn, &Happening::Rebooted { stream, forgotten });
+        self.end_when_done(turn);
+        match self.transport {
+            // The port stays: datagrams on their way find it, and are of no session that the new boot knows.
+            Transport::Udp if self.socket.is_some() => {
+                self.device.connect(turn.now, self.transport);
+            }
+            _ => self.connect(turn),
+        }
+    }
+
+    /// Tells whoever watches closely.
+    pub(super) fn tell(&self, turn: &mut Turn<'_>, what: &Happening<'_>) {
+        if turn.watch.is_close() {
+            turn.watch.happened(&self.instrument.profile().device_name(self.index), what);
         }
     }
 
@@ -276,9 +387,17 @@ impl Member {
             again = true;
             match event {
                 Event::Acked(acked) => self.note_durable(acked.mark, turn),
-                Event::Config { ticket, settings, .. } => self.configure(ticket, &settings, turn),
+                Event::Config { ticket, revision, settings } => {
+                    self.on_config(ticket, revision, &settings, turn);
+                }
+                Event::Command { ticket, id, name, arguments, .. } => {
+                    self.on_command(ticket, id, &name, &arguments, turn);
+                }
+                Event::Alert { ticket, alert } => self.on_alert(ticket, &alert, turn),
+                Event::Welcomed(welcomed) => self.tell(turn, &Happening::Welcomed(&welcomed)),
                 Event::NeedConnect => self.connect(turn),
-                Event::Lost { .. } => {
+                Event::Lost { reason, .. } => {
+                    self.tell(turn, &Happening::Lost(&reason));
                     turn.figures.lost_sessions += 1;
                     if self.transport == Transport::Tcp {
                         self.socket = None; // Another connection comes with NeedConnect.
@@ -288,6 +407,8 @@ impl Member {
                 Event::NewStream(stream) => {
                     self.waiting.clear();
                     self.streams.push(stream.new);
+                    let moved = stream.moved.iter().map(|(_, count, _)| u64::from(*count));
+                    self.before.renumbered += moved.sum::<u64>();
                 }
                 _ => {}
             }
@@ -300,19 +421,6 @@ impl Member {
             let micros = u64::try_from(turn.now.since(made).as_micros()).unwrap_or(u64::MAX);
             turn.figures.latency_us.saturating_record(micros.max(1));
         }
-    }
-
-    /// Applies `interval_ms`; other settings are not this device's. Spec §5.16.
-    fn configure(&mut self, ticket: Ticket, settings: &[Argument], turn: &mut Turn<'_>) {
-        let interval = settings.iter().find(|setting| setting.name == "interval_ms");
-        if let Some(OwnedValue::U32(ms)) = interval.map(|setting| &setting.value) {
-            let now_us =
-                self.start_us.saturating_add(i64::try_from(turn.now.0).unwrap_or(i64::MAX));
-            self.instrument.set_interval(Duration::from_millis((*ms).into()), now_us);
-        }
-        turn.figures.configured += 1;
-        // It can only fail when the collector has asked something else meanwhile.
-        let _ = self.device.done(ticket, DoneStatus::Ok, "", &[]);
     }
 
     fn next_wake(&self, turn: &Turn<'_>) -> Option<Instant> {
@@ -331,4 +439,27 @@ impl Member {
         let down = network.and_then(|network| network.1.next_wakeup());
         [sample, timer, up, down].into_iter().flatten().min().or(Some(Instant(u64::MAX)))
     }
+}
+
+/// The device of a boot: its stream and nonces are its own. Spec §2.3a.
+fn boot(
+    plan: &Plan,
+    profile: Profile,
+    index: u32,
+    boots: u32,
+    last_command_id: u32,
+) -> (Device, SchemaId) {
+    let mut config = Config::new(&profile.device_name(index));
+    config.downlink = downlink::ALL;
+    config.last_command_id = last_command_id;
+    config.software = SOFTWARE.into();
+    config.queue = QUEUE;
+    config.start_jitter = plan.start_jitter;
+    config.rejoin_jitter = plan.rejoin_jitter;
+    config.window_messages = plan.window_messages;
+    let mut device = Device::new(config, plan.entropy(index, boots))
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    let schema =
+        device.declare(profile.schema().bytes()).unwrap_or_else(|error| unreachable!("{error}"));
+    (device, schema)
 }

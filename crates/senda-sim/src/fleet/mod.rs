@@ -4,13 +4,15 @@
 //! would do alone, so the same seed makes the same devices, rows and values over either transport.
 
 mod member; // one device
+mod orders; // what it does with a CONFIG, a COMMAND, an ALERT
+mod settings; // what a CONFIG says
 mod socket; // its socket
+mod watch; // what the caller hears of
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -21,6 +23,8 @@ use senda_session::device::Transport;
 use crate::Profile;
 use crate::faults::Conditions;
 use member::{BUFFER, Member, Turn};
+
+pub use watch::{Answer, Happening, Watch};
 
 /// How often the caller hears of the figures.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -64,9 +68,10 @@ pub struct Plan {
 
 impl Plan {
     /// Where the randomness of a device's session comes from: no two boots, no two devices.
-    fn entropy(&self, index: u32) -> [u8; 32] {
+    fn entropy(&self, index: u32, boots: u32) -> [u8; 32] {
         let mut entropy = self.boot;
-        for (byte, other) in entropy.iter_mut().zip(index.to_be_bytes()) {
+        let others = index.to_be_bytes().into_iter().chain(boots.to_be_bytes());
+        for (byte, other) in entropy.iter_mut().zip(others) {
             *byte ^= other;
         }
         entropy
@@ -100,6 +105,8 @@ pub struct Figures {
     pub skipped: u64,
     /// Of those, neither yet.
     pub pending: u64,
+    /// Of those, unacknowledged in the memory of a device that rebooted. They may be stored or not.
+    pub forgotten: u64,
     /// Samples that found no room in their device.
     pub not_queued: u64,
     /// Data messages sent, repeats among them.
@@ -112,6 +119,12 @@ pub struct Figures {
     pub lost_sessions: u64,
     /// Configurations applied.
     pub configured: u64,
+    /// Commands executed, those that failed or were unknown among them.
+    pub commands: u64,
+    /// Alerts shown.
+    pub alerts: u64,
+    /// Reboots.
+    pub reboots: u64,
     /// From making a row to its ACK, µs.
     pub latency_us: Histogram<u64>,
 }
@@ -121,10 +134,14 @@ pub struct Figures {
 pub struct Claim {
     /// The device's name.
     pub device: String,
-    /// The streams that its rows are numbered in: one, unless it found out that it is a copy. Spec §6.7.
+    /// The streams that its rows are numbered in: one for each boot, and one more whenever it found out that it is a
+    /// copy. Spec §2.3, §6.7.
     pub streams: Vec<u64>,
-    /// Rows that were acknowledged as stored.
+    /// Rows that were acknowledged as stored. So many are in the store at least, in all these streams together.
     pub acked: u64,
+    /// Row numbers that were given, in all of them. So many rows are in the store at most: what was on its way at a reboot may
+    /// be there or not.
+    pub made: u64,
 }
 
 impl Figures {
@@ -137,19 +154,23 @@ impl Figures {
             refused: 0,
             skipped: 0,
             pending: 0,
+            forgotten: 0,
             not_queued: 0,
             messages: 0,
             resent: 0,
             sessions: 0,
             lost_sessions: 0,
             configured: 0,
+            commands: 0,
+            alerts: 0,
+            reboots: 0,
             // Up to an hour, three digits.
             latency_us: Histogram::new_with_bounds(1, 3_600_000_000, 3)
                 .unwrap_or_else(|_| unreachable!("good bounds")),
         }
     }
 
-    /// True when every row is durable, refused or declared lost.
+    /// True when every row is durable, refused, declared lost, or went down with a reboot.
     pub const fn is_settled(&self) -> bool {
         self.pending == 0
     }
@@ -160,19 +181,18 @@ impl Figures {
 ///
 /// # Errors
 /// The system refuses an epoll, or to wait on it.
-pub fn run(
-    plan: &Plan,
-    mut watch: impl FnMut(&Figures) -> ControlFlow<()>,
-) -> io::Result<(Figures, Vec<Claim>)> {
+pub fn run(plan: &Plan, mut watch: impl Watch) -> io::Result<(Figures, Vec<Claim>)> {
     let mut fleet = Fleet::new(plan)?;
     let mut next_tell = TELL_EVERY;
     loop {
-        fleet.wait(next_tell)?;
-        fleet.turn_due()?;
+        fleet.wait(next_tell, &mut watch)?;
+        fleet.turn_due(&mut watch)?;
         let elapsed = fleet.epoch.elapsed();
         if elapsed >= next_tell {
             next_tell = elapsed + TELL_EVERY;
-            if watch(fleet.add_up()).is_break() || fleet.members.iter().all(Member::has_made_all) {
+            if watch.figures(fleet.add_up()).is_break()
+                || fleet.members.iter().all(Member::has_made_all)
+            {
                 fleet.end();
             }
         }
@@ -225,7 +245,7 @@ impl<'p> Fleet<'p> {
     }
 
     /// Sleeps until a socket is ready or a member wants to be looked at, but not beyond `until`; serves ready sockets.
-    fn wait(&mut self, until: Duration) -> io::Result<()> {
+    fn wait(&mut self, until: Duration, watch: &mut dyn Watch) -> io::Result<()> {
         let wake =
             self.wakes.peek().map_or(Duration::MAX, |Reverse((at, _))| Duration::from_micros(at.0));
         let left = wake.min(until).saturating_sub(self.epoch.elapsed());
@@ -244,12 +264,13 @@ impl<'p> Fleet<'p> {
         }
         let ready: Vec<u64> = self.events.iter().map(|event| event.data.u64()).collect();
         for index in ready {
-            self.serve(usize::try_from(index).unwrap_or(usize::MAX), Member::handle_ready)?;
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            self.serve(index, watch, Member::handle_ready)?;
         }
         Ok(())
     }
 
-    fn turn_due(&mut self) -> io::Result<()> {
+    fn turn_due(&mut self, watch: &mut dyn Watch) -> io::Result<()> {
         let now = self.now();
         while let Some(&Reverse((at, index))) = self.wakes.peek() {
             if at > now {
@@ -257,13 +278,18 @@ impl<'p> Fleet<'p> {
             }
             self.wakes.pop();
             if self.members[index as usize].wake == Some(at) {
-                self.serve(index as usize, Member::turn)?;
+                self.serve(index as usize, watch, Member::turn)?;
             }
         }
         Ok(())
     }
 
-    fn serve(&mut self, index: usize, what: impl Fn(&mut Member, &mut Turn<'_>)) -> io::Result<()> {
+    fn serve(
+        &mut self,
+        index: usize,
+        watch: &mut dyn Watch,
+        what: impl Fn(&mut Member, &mut Turn<'_>),
+    ) -> io::Result<()> {
         // A member that begins gets the fleet's first moment, and connects.
         let begins = self.members[index].wake == Some(Instant(0));
         let now = if begins { Instant(0) } else { self.now().max(Instant(1)) };
@@ -273,6 +299,7 @@ impl<'p> Fleet<'p> {
             now,
             plan: self.plan,
             figures: &mut self.figures,
+            watch,
             buffer: &mut self.buffer,
             row: &mut self.row,
             ending: self.ending.is_some(),
@@ -321,6 +348,7 @@ impl<'p> Fleet<'p> {
             &mut figures.acked,
             &mut figures.refused,
             &mut figures.skipped,
+            &mut figures.forgotten,
             &mut figures.messages,
             &mut figures.resent,
             &mut figures.sessions,
