@@ -22,7 +22,7 @@ use senda_session::device::{
 };
 use senda_wire::DoneStatus;
 
-use crate::shared::Shared;
+use crate::shared::{Shared, encode};
 use crate::{Builder, Declared, Error, RowLost, Sample, Schema, SendError};
 
 /// A device that sends from threads. When it is dropped the session is closed at once, and what is not acknowledged is lost:
@@ -85,7 +85,7 @@ impl Client {
         loop {
             match self.shared.try_send(schema, sample) {
                 Err(SendError::Push(PushError::Full)) if self.waits => {
-                    let row_len = sample.encode(&schema.schema)?.len();
+                    let row_len = encode(schema, sample)?.len();
                     self.shared.until_blocking(None, |state| {
                         (state.has_ended || state.device.has_room(row_len)).then_some(())
                     });

@@ -10,7 +10,7 @@ use senda_wire::{Clock, DoneStatus};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::shared::Shared;
+use crate::shared::{Shared, encode};
 use crate::{
     Declared, Endpoint, Epoch, Error, Port, Receipt, RowLost, Sample, Schema, SendError,
     device_seed,
@@ -126,7 +126,7 @@ impl Client {
         loop {
             match self.try_send(schema, sample) {
                 Err(SendError::Push(PushError::Full)) if self.handle.waits => {
-                    let row_len = sample.encode(&schema.schema)?.len();
+                    let row_len = encode(schema, sample)?.len();
                     self.shared()
                         .until(|state| {
                             (state.has_ended || state.device.has_room(row_len)).then_some(())

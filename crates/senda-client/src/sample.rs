@@ -81,12 +81,24 @@ impl fmt::Display for Reading {
 pub struct Sample {
     values: Vec<(String, Reading)>,
     pub(crate) time_us: Option<i64>,
+    is_partial: bool,
 }
 
 impl Sample {
     /// A sample of now without values yet.
     pub const fn new() -> Self {
-        Self { values: Vec::new(), time_us: None }
+        Self { values: Vec::new(), time_us: None, is_partial: false }
+    }
+
+    /// A sample of now in which channels without a value are absent: a sensor was off, or did not answer. It travels as
+    /// SPARSE; a collector that does not read that can't have it, and then its [`crate::Receipt`] says so. Spec §5.8.
+    pub const fn partial() -> Self {
+        Self { values: Vec::new(), time_us: None, is_partial: true }
+    }
+
+    /// True for one that may leave channels out.
+    pub const fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// Sets a channel; a second time replaces the value.
@@ -118,6 +130,38 @@ impl Sample {
     /// # Errors
     /// [`SampleError`]: the first channel that has no value, or one that it can't hold.
     pub fn encode(&self, schema: &Schema) -> Result<Vec<u8>, SampleError> {
+        self.check_names(schema)?;
+        let mut row = Vec::new();
+        for channel in &schema.channels {
+            let value = self.value_of(channel);
+            let value =
+                value.ok_or_else(|| SampleError::Missing { channel: channel.name.clone() })?;
+            put_checked(channel, value, &mut row)?;
+        }
+        Ok(row)
+    }
+
+    /// The row in SPARSE form: which channels have a value, then the values. Spec §5.8.
+    ///
+    /// # Errors
+    /// [`SampleError`]: the first channel that can't hold its value.
+    pub fn encode_sparse(&self, schema: &Schema) -> Result<Vec<u8>, SampleError> {
+        self.check_names(schema)?;
+        let mut row = vec![0; schema.channels.len().div_ceil(8)];
+        for (number, channel) in schema.channels.iter().enumerate() {
+            if let Some(value) = self.value_of(channel) {
+                row[number / 8] |= 0x80 >> (number % 8);
+                put_checked(channel, value, &mut row)?;
+            }
+        }
+        Ok(row)
+    }
+
+    fn value_of(&self, channel: &Channel) -> Option<&Reading> {
+        self.values.iter().find(|(name, _)| *name == channel.name).map(|(_, value)| value)
+    }
+
+    fn check_names(&self, schema: &Schema) -> Result<(), SampleError> {
         for (name, _) in &self.values {
             if !schema.channels.iter().any(|channel| channel.name == *name) {
                 let (name, schema) = (name.clone(), schema.clone());
@@ -125,18 +169,7 @@ impl Sample {
                 return Err(SampleError::UnknownChannel { name, schema: schema.name, known });
             }
         }
-        let mut row = Vec::new();
-        for channel in &schema.channels {
-            let value = self.values.iter().find(|(name, _)| *name == channel.name);
-            let (_, value) =
-                value.ok_or_else(|| SampleError::Missing { channel: channel.name.clone() })?;
-            put(channel, value, &mut row).ok_or_else(|| SampleError::Unfit {
-                channel: channel.name.clone(),
-                value: value.to_string(),
-                wanted: wanted(channel),
-            })?;
-        }
-        Ok(row)
+        Ok(())
     }
 }
 
@@ -180,6 +213,14 @@ pub(crate) fn unix_us(time: SystemTime) -> i64 {
             i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |before| -before)
         }
     }
+}
+
+fn put_checked(channel: &Channel, value: &Reading, row: &mut Vec<u8>) -> Result<(), SampleError> {
+    put(channel, value, row).ok_or_else(|| SampleError::Unfit {
+        channel: channel.name.clone(),
+        value: value.to_string(),
+        wanted: wanted(channel),
+    })
 }
 
 /// Writes one field; `None` when the channel can't hold the value.

@@ -10,7 +10,7 @@ use senda_session::device::{Device, Event, NewStream, PushError, SchemaId};
 use senda_wire::Clock;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Epoch, Port, RowLost, Sample, Schema, SendError};
+use crate::{Epoch, Port, RowLost, Sample, SampleError, Schema, SendError};
 
 /// Events that wait for the application; beyond it the oldest goes.
 const EVENTS_MAX: usize = 256;
@@ -122,7 +122,7 @@ impl Shared {
         declared: &Declared,
         sample: &Sample,
     ) -> Result<Receipt, SendError> {
-        let row = sample.encode(&declared.schema)?;
+        let row = encode(declared, sample)?;
         let now = self.epoch.now();
         let time_us = sample.time_us.unwrap_or_else(|| match self.clock {
             Clock::None | Clock::Monotonic => i64::try_from(now.0).unwrap_or(i64::MAX),
@@ -135,7 +135,11 @@ impl Shared {
         if state.has_ended {
             return Err(PushError::Closed.into());
         }
-        let row = state.device.push(now, declared.id, self.clock, time_us, &row)?;
+        let row = if sample.is_partial() {
+            state.device.push_sparse(now, declared.id, self.clock, time_us, &row)?
+        } else {
+            state.device.push(now, declared.id, self.clock, time_us, &row)?
+        };
         state.receipts.push_back((row, sender));
         drop(state);
         self.wake.notify_one();
@@ -218,6 +222,15 @@ impl Shared {
     fn announce(&self) {
         self.progress.notify_waiters();
         self.progress_blocking.notify_all();
+    }
+}
+
+/// The row in the form in which it is queued.
+pub(crate) fn encode(declared: &Declared, sample: &Sample) -> Result<Vec<u8>, SampleError> {
+    if sample.is_partial() {
+        sample.encode_sparse(&declared.schema)
+    } else {
+        sample.encode(&declared.schema)
     }
 }
 

@@ -58,6 +58,26 @@ fn missing_and_unknown_channels_are_named() {
     assert_eq!(unknown.to_string(), "schema `s` has no channel `d`; it has: c");
 }
 
+/// Spec §5.8: a bitmap, then the fields that are there.
+#[test]
+fn a_partial_sample_leaves_out_what_has_no_value() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    let schema = names
+        .iter()
+        .fold(Schema::new("s"), |schema, name| schema.with(Channel::new(name, ValueType::U8)))
+        .build()
+        .unwrap();
+    let sample = Sample::partial().set("i", 9).set("b", 2);
+    assert_eq!(sample.encode_sparse(&schema), Ok(vec![0x40, 0x80, 2, 9]));
+    assert_eq!(Sample::partial().encode_sparse(&schema), Ok(vec![0, 0]));
+    let unknown = Sample::partial().set("j", 1).encode_sparse(&schema).unwrap_err();
+    assert!(unknown.to_string().contains("no channel `j`"));
+    let unfit = Sample::partial().set("a", 256).encode_sparse(&schema).unwrap_err();
+    assert_eq!(unfit.to_string(), "channel `a` can't hold 256: it is u8");
+    let missing = sample.encode(&schema).unwrap_err();
+    assert_eq!(missing.to_string(), "channel `a` has no value", "ROWS has no absent channels");
+}
+
 #[test]
 fn bits_of_floats_are_kept() {
     let nan = f32::from_bits(0x7FA0_0001);

@@ -36,6 +36,21 @@ fn twenty_percent_loss_each_way_loses_nothing() {
     }
 }
 
+/// Spec §5.8: rows in which a channel is absent, among others in which none is.
+#[test]
+fn sparse_rows_among_full_ones_lose_nothing() {
+    for seed in 0..60 {
+        let mut world = World::new(seed, Net::BAD);
+        world.sparse = true;
+        for transport in BOTH {
+            let node = world.add(transport, |config| config.batch.rows = 16);
+            world.push(node, 100);
+            world.nodes[node].device.flush();
+        }
+        world.finish(LONG);
+    }
+}
+
 /// The simple profile: one message in flight. Spec §1, §8.2.
 #[test]
 fn one_message_at_a_time_is_enough() {
@@ -233,6 +248,7 @@ fn whatever_happens_everything_is_stored_exactly_once() {
         let mut dice = Pcg64Mcg::new(u128::from(seed) << 1 | 1);
         let mut world = World::new(seed, if seed % 3 == 0 { Net::GOOD } else { Net::BAD });
         world.disk_fails = 0.1;
+        world.sparse = seed % 2 == 0;
         for number in 0..3 {
             world.add(BOTH[number % 2], |config| {
                 config.ack_every = dice.random_range(1..10);

@@ -51,6 +51,19 @@ async fn a_host_name_is_looked_up() {
     timeout(PATIENCE, receipt).await.unwrap().unwrap();
 }
 
+/// This collector does not read SPARSE: the device says so rather than making values up. Spec §7.6b.
+#[tokio::test]
+async fn a_partial_sample_that_the_collector_cannot_read_is_lost_and_says_so() {
+    let collector = Collector::udp("127.0.0.1:0");
+    let client = Client::builder("gh-7", &collector.url("udp")).unwrap().connect().unwrap();
+    let schema = client.declare(&greenhouse()).unwrap();
+    let stored = client.send(&schema, &sample(1)).await.unwrap();
+    timeout(PATIENCE, stored).await.unwrap().unwrap();
+    let lost = client.send(&schema, &senda_client::Sample::partial()).await.unwrap();
+    let fate = timeout(PATIENCE, lost).await.unwrap();
+    assert_eq!(fate, Err(RowLost::Dropped { cause: SkipCause::Rejected }));
+}
+
 #[tokio::test]
 async fn a_receipt_waits_for_the_acknowledgement() {
     let collector = Collector::udp("127.0.0.1:0");

@@ -131,9 +131,9 @@ impl Device {
             Some(MessageType::RowsU) if nack.code == ErrorCode::UNKNOWN_SCHEMA => {
                 self.schemas.forget_known();
             }
-            Some(MessageType::Rows | MessageType::Skip | MessageType::Counts) => {
-                self.on_rows_refused(now, seq, nack);
-            }
+            Some(
+                MessageType::Rows | MessageType::Sparse | MessageType::Skip | MessageType::Counts,
+            ) => self.on_rows_refused(now, seq, nack),
             _ => {}
         }
         self.finish_when_flushed();
@@ -235,9 +235,16 @@ impl Device {
         self.events.push(Event::SchemaRefused { schema: SchemaId(id), code, text });
         let (from, to) = (self.queue.first_open(), self.queue.next_row());
         self.give_up(from, to, SkipCause::Rejected, |record| {
-            record.schema == id && record.kind == Kind::Row
+            record.schema == id && record.kind.is_row()
         });
         self.arm_declare(now);
+    }
+
+    /// This collector does not read SPARSE, and a row in which a channel is absent has no other form: it can't be mended.
+    /// Spec §5.3, §7.6b.
+    pub(super) fn reject_sparse(&mut self) {
+        let (from, to) = (self.queue.first_open(), self.queue.next_row());
+        self.give_up(from, to, SkipCause::Rejected, |record| record.kind == Kind::Sparse);
     }
 
     /// Rows that can't be mended: SKIP(REJECTED) takes their place. Spec §7.6b.

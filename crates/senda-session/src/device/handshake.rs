@@ -160,7 +160,7 @@ impl Device {
             ack_delay_ms: millis_u16(self.config.ack_delay),
             suite: Suite::Open,
             downlink: self.config.downlink,
-            encodings: encoding::ROWS,
+            encodings: encoding::ROWS | encoding::SPARSE,
             config_rev: self.downlink.config_rev,
             last_command_id: self.downlink.last_command_id,
             device: DeviceName::new(&self.config.device)?,
@@ -282,6 +282,9 @@ impl Device {
         self.queue.unsend_all();
         if let Some((first, count)) = self.queue.insert_lost(welcome.next_row) {
             self.note_dropped(first, count, senda_wire::SkipCause::Lost); // Spec §6.4b.
+        }
+        if welcome.encodings & encoding::SPARSE == 0 {
+            self.reject_sparse();
         }
         self.heard(now);
         if self.config.time_every.is_some() {

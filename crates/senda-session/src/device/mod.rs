@@ -70,7 +70,7 @@ use event::Events;
 use flights::{Flights, Path};
 use handshake::Attempt;
 use queue::{Kind, Queue};
-use schemas::{Declared, Schemas};
+use schemas::{Declared, Schemas, Slot, SparseRow};
 use session::{Asked, Session};
 use timers::Timers;
 use unacked::{Unacked, UnackedQueue};
@@ -155,7 +155,7 @@ pub struct Stats {
     pub turned_away: u64,
     /// Data messages sent, repeats among them.
     pub sent_messages: u64,
-    /// Rows in ROWS sent, repeats among them.
+    /// Rows in ROWS and SPARSE sent, repeats among them.
     pub sent_rows: u64,
     /// Data messages that held something sent before.
     pub resent_messages: u64,
@@ -329,12 +329,36 @@ impl Device {
         row: &[u8],
     ) -> Result<u32, PushError> {
         self.check_row(schema, row)?;
-        self.make_room(now, row.len())?;
-        let number = self.queue.push(now, Kind::Row, schema.0, clock, time_us, row);
-        self.stats.made += 1;
-        self.ledger.made += 1;
-        self.arm_persist(now);
-        Ok(number)
+        self.enqueue(now, Kind::Row, schema, clock, time_us, row)
+    }
+
+    /// As [`Device::push`], for a row in SPARSE form, in which channels may be absent: the presence bitmap, then the fields
+    /// that are there, as [`senda_wire::encode_sparse_row`] writes them. Spec §5.8.
+    ///
+    /// A collector that does not read SPARSE can't have a row in which something is absent: [`Event::Dropped`] says so, and
+    /// SKIP(REJECTED) tells the collector. A row in which nothing is absent travels as ROWS.
+    ///
+    /// # Errors
+    /// As [`Device::push`].
+    pub fn push_sparse(
+        &mut self,
+        now: Instant,
+        schema: SchemaId,
+        clock: Clock,
+        time_us: i64,
+        row: &[u8],
+    ) -> Result<u32, PushError> {
+        let slot = self.open_slot(schema)?;
+        match slot.accepts_sparse(row).ok_or(PushError::BadRow)? {
+            SparseRow::Full(row) => self.enqueue(now, Kind::Row, schema, clock, time_us, row),
+            SparseRow::Partial => {
+                let number = self.enqueue(now, Kind::Sparse, schema, clock, time_us, row)?;
+                if matches!(&self.state, State::Serving(session) if !session.reads_sparse) {
+                    self.reject_sparse();
+                }
+                Ok(number)
+            }
+        }
     }
 
     /// Sends a row once, without number, acknowledgement or promise. Spec §7.8.
@@ -514,14 +538,37 @@ impl Device {
     }
 
     fn check_row(&self, schema: SchemaId, row: &[u8]) -> Result<(), PushError> {
+        if self.open_slot(schema)?.accepts(row) { Ok(()) } else { Err(PushError::BadRow) }
+    }
+
+    /// The schema, if rows of it may be queued.
+    fn open_slot(&self, schema: SchemaId) -> Result<&Slot, PushError> {
         if self.closing.is_some() {
             return Err(PushError::Closed);
         }
         let slot = self.schemas.get(schema.0).ok_or(PushError::UnknownSchema)?;
-        if let Declared::Refused(code) = slot.state {
-            return Err(PushError::SchemaRefused(code));
+        match slot.state {
+            Declared::Refused(code) => Err(PushError::SchemaRefused(code)),
+            _ => Ok(slot),
         }
-        if slot.accepts(row) { Ok(()) } else { Err(PushError::BadRow) }
+    }
+
+    /// Queues a row that was checked, and gives it its number.
+    fn enqueue(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        schema: SchemaId,
+        clock: Clock,
+        time_us: i64,
+        row: &[u8],
+    ) -> Result<u32, PushError> {
+        self.make_room(now, row.len())?;
+        let number = self.queue.push(now, kind, schema.0, clock, time_us, row);
+        self.stats.made += 1;
+        self.ledger.made += 1;
+        self.arm_persist(now);
+        Ok(number)
     }
 
     /// Makes room for a record with so many bytes, as the policy says.

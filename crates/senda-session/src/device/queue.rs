@@ -23,10 +23,19 @@ const IDLE_BYTES: usize = 4_096;
 pub(super) enum Kind {
     /// One row, in ROWS form.
     Row,
+    /// One row, in SPARSE form: some channel is absent.
+    Sparse,
     /// The device's ledger: the body of COUNTS without its count.
     Counts,
     /// Rows that will never come.
     Skip(SkipCause),
+}
+
+impl Kind {
+    /// True for a row, in whatever form.
+    pub(super) const fn is_row(self) -> bool {
+        matches!(self, Self::Row | Self::Sparse)
+    }
 }
 
 /// How far a record is.
@@ -254,7 +263,9 @@ impl Queue {
             }
             let below = record.count.min(mark - record.first);
             match record.kind {
-                Kind::Row if record.progress != Progress::Resolved && !record.refused => {
+                Kind::Row | Kind::Sparse
+                    if record.progress != Progress::Resolved && !record.refused =>
+                {
                     settled.add_row(record, now);
                 }
                 Kind::Skip(cause) if !record.resent => {
@@ -283,7 +294,7 @@ impl Queue {
                 continue;
             }
             record.progress = Progress::Resolved;
-            if record.kind == Kind::Row && !record.refused {
+            if record.kind.is_row() && !record.refused {
                 out.add_row(&self.records[index].clone(), now);
             }
         }
@@ -316,8 +327,7 @@ impl Queue {
         let mut rows = 0;
         for index in self.indices(start, end) {
             let record = &mut self.records[index];
-            if record.kind == Kind::Row && !record.refused && record.progress != Progress::Resolved
-            {
+            if record.kind.is_row() && !record.refused && record.progress != Progress::Resolved {
                 record.refused = true;
                 rows += 1;
             }
@@ -390,9 +400,8 @@ impl Queue {
         let mut next = 0;
         self.records.retain_mut(|record| {
             // What a range or a refusal resolved is recorded in the old stream already.
-            let goes_on = record.kind == Kind::Row
-                && record.progress != Progress::Resolved
-                && !record.refused;
+            let goes_on =
+                record.kind.is_row() && record.progress != Progress::Resolved && !record.refused;
             if !goes_on {
                 return false;
             }

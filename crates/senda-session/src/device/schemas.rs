@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use senda_wire::registry::SCHEMAS_MAX;
-use senda_wire::{Channel, ErrorCode, Schema, ValueType, crc32};
+use senda_wire::{Channel, ErrorCode, Reader, Schema, ValueType, crc32};
 
 use crate::Instant;
 
@@ -197,6 +197,36 @@ impl Slot {
         }
         rest.is_empty()
     }
+
+    /// The same for a row that begins with its presence bitmap; `None` when it is none. Spec §5.8.
+    pub(super) fn accepts_sparse<'r>(&self, row: &'r [u8]) -> Option<SparseRow<'r>> {
+        let schema = Schema::decode_accepted(&self.description).ok()?;
+        let (bitmap, fields) = row.split_at_checked(schema.bitmap_len())?;
+        let mut reader = Reader::new(fields);
+        let mut present = 0;
+        for (number, channel) in schema.channels().enumerate() {
+            if bitmap[number / 8] & 0x80 >> (number % 8) != 0 {
+                channel.read(&mut reader)?;
+                present += 1;
+            }
+        }
+        let set: u32 = bitmap.iter().map(|byte| byte.count_ones()).sum();
+        // Unused bits are 0, and nothing follows the last field.
+        if usize::try_from(set) != Ok(present) || !reader.rest().is_empty() {
+            return None;
+        }
+        let is_full = present == schema.len();
+        Some(if is_full { SparseRow::Full(fields) } else { SparseRow::Partial })
+    }
+}
+
+/// A row in SPARSE form, looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SparseRow<'a> {
+    /// Every channel is there: the fields are the row in ROWS form.
+    Full(&'a [u8]),
+    /// Some channel is absent.
+    Partial,
 }
 
 impl Check {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use senda_wire::Welcome;
-use senda_wire::registry::ROWS_PER_MESSAGE_MAX;
+use senda_wire::registry::{ROWS_PER_MESSAGE_MAX, encoding};
 
 /// One message may leave though a limit stands against it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +35,8 @@ pub(super) struct Session {
     pub(super) message_max: usize,
     pub(super) values_max: usize,
     pub(super) decoded_max: usize,
+    /// The collector reads SPARSE. Spec §5.3.
+    pub(super) reads_sparse: bool,
     /// The collector has nothing of this stream. Spec §5.4d.
     pub(super) is_fresh_stream: bool,
     pub(super) keepalive: Duration,
@@ -65,6 +67,7 @@ impl Session {
             message_max,
             values_max: usize::try_from(welcome.max_values).unwrap_or(usize::MAX),
             decoded_max: usize::try_from(welcome.max_decoded).unwrap_or(usize::MAX),
+            reads_sparse: welcome.encodings & encoding::SPARSE != 0,
             is_fresh_stream: welcome.high_row == 0,
             keepalive: Duration::from_secs(welcome.keepalive_s.into()),
             ack_every: welcome.ack_every,

@@ -176,7 +176,7 @@ impl Device {
             return None;
         }
         match record.kind {
-            Kind::Row => self.transmit_rows(now, index, space),
+            Kind::Row | Kind::Sparse => self.transmit_rows(now, index, space),
             Kind::Counts => self.transmit_counts(now, index, space.out),
             Kind::Skip(cause) => self.transmit_skip(now, index, cause, space.out),
         }
@@ -249,7 +249,7 @@ impl Device {
         Some(len)
     }
 
-    /// Joins as many rows as fit one message. Spec §5.7.
+    /// Joins as many rows as fit one message, all of one form. Spec §5.7, §5.8.
     fn transmit_rows(&mut self, now: Instant, index: usize, space: Space<'_>) -> Option<usize> {
         let run = self.gather(index, &space)?;
         if !self.is_ready(now, index, &run) {
@@ -270,7 +270,11 @@ impl Device {
         let schema = self.schemas.get(first.schema)?.wire_id.into();
         let t0 = if first.clock == Clock::None { 0 } else { run.earliest };
         let head = DataHead { schema, clock: first.clock, count, t0 };
-        let data = Message::Rows(Data { head, rows: &rows });
+        let data = Data { head, rows: &rows };
+        let data = match first.kind {
+            Kind::Sparse => Message::Sparse(data),
+            _ => Message::Rows(data),
+        };
         let flags = self.ack_now(index + run.count);
         let len = data.encode(self.head(first.first, flags), space.out).ok()?;
         let again = self.queue.mark_sent(index..index + run.count);
@@ -367,7 +371,7 @@ struct Run {
 
 /// Whether a row can share a message with the first.
 fn belongs(record: &Record, first: &Record) -> bool {
-    record.kind == Kind::Row
+    record.kind == first.kind
         && record.progress == Progress::Unsent
         && record.schema == first.schema
         && record.clock == first.clock

@@ -83,6 +83,8 @@ pub struct World {
     pub rig: Rig,
     pub nodes: Vec<Node>,
     pub net: Net,
+    /// Every third row lacks its second channel. Spec §5.8.
+    pub sparse: bool,
     /// Probability that a commit fails.
     pub disk_fails: f64,
     /// What became of what was sent down: id and outcome.
@@ -118,6 +120,7 @@ impl World {
             rig: Rig::with(config),
             nodes: Vec::new(),
             net,
+            sparse: false,
             disk_fails: 0.0,
             outcomes: Vec::new(),
             seed,
@@ -161,8 +164,15 @@ impl World {
         let now = self.rig.now;
         let Node { device, schema, made, .. } = &mut self.nodes[node];
         for _ in 0..rows {
-            let row = [&made.to_be_bytes()[..], &[1]].concat();
-            device.push(now.instant, *schema, Clock::UtcSynced, now.utc_us, &row).expect("room");
+            let value = made.to_be_bytes();
+            let pushed = if self.sparse && *made % 3 == 0 {
+                let row = [&[0x80], &value[..]].concat();
+                device.push_sparse(now.instant, *schema, Clock::UtcSynced, now.utc_us, &row)
+            } else {
+                let row = [&value[..], &[1]].concat();
+                device.push(now.instant, *schema, Clock::UtcSynced, now.utc_us, &row)
+            };
+            pushed.expect("room");
             *made += 1;
         }
         self.pump(node);

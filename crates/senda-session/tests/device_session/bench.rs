@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use senda_session::Instant;
 use senda_session::device::{Config, Device, Event, SchemaId, Timer, Transport};
-use senda_wire::registry::MESSAGE_MAX;
+use senda_wire::registry::{MESSAGE_MAX, encoding};
 use senda_wire::{
     Ack, ChannelSpec, Clock, Close, Declare, Durability, ErrorCode, Frame, Head, Hello, Identifier,
     Message, MessageType, Nack, Range, Ranges, Schema, Suite, ValueType, Welcome, Window,
@@ -50,7 +50,9 @@ impl Sent {
     /// Numbers of the rows, of what has rows.
     pub(crate) fn rows(&self) -> std::ops::Range<u32> {
         match self.message() {
-            Message::Rows(data) => self.seq..self.seq + u32::from(data.head.count),
+            Message::Rows(data) | Message::Sparse(data) => {
+                self.seq..self.seq + u32::from(data.head.count)
+            }
             Message::Skip(skip) => self.seq..self.seq + skip.count,
             Message::Counts(_) => self.seq..self.seq + 1,
             other => panic!("rows expected, not {other:?}"),
@@ -81,6 +83,7 @@ pub(crate) struct Terms {
     pub(crate) commit_interval_ms: u16,
     pub(crate) keepalive_s: u32,
     pub(crate) max_values: u32,
+    pub(crate) encodings: u16,
 }
 
 impl Default for Terms {
@@ -95,6 +98,7 @@ impl Default for Terms {
             commit_interval_ms: 0,
             keepalive_s: 30,
             max_values: 16_384,
+            encodings: encoding::ROWS | encoding::SPARSE,
         }
     }
 }
@@ -174,7 +178,7 @@ impl Bench {
             server_time: 0,
             window_rows: terms.window_rows,
             max_msg: terms.max_msg,
-            encodings: 1,
+            encodings: terms.encodings,
             durability: Durability::Fsync,
             suite: Suite::Open,
             commit_interval_ms: terms.commit_interval_ms,

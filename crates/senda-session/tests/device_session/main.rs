@@ -11,3 +11,4 @@ mod downlink; // CONFIG, COMMAND, ALERT, DONE, TIME, PING
 mod handshake; // HELLO to WELCOME, CLOSE, new streams
 mod hostile; // bytes that nobody should send
 mod queue; // limits, SKIP, COUNTS
+mod sparse; // rows in which channels are absent
