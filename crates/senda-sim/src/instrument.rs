@@ -63,8 +63,14 @@ impl Instrument {
     pub fn sample_due(&mut self, row: &mut Vec<u8>) -> i64 {
         let due_us = self.schedule.due_us;
         self.sample(due_us, row);
-        self.schedule.advance();
+        self.advance();
         due_us
+    }
+
+    /// Moves on to the next sample, for who took the one that is due by [`Instrument::sample`] or
+    /// [`Instrument::with_values`].
+    pub fn advance(&mut self) {
+        self.schedule.advance();
     }
 
     /// Reads all sensors at `t_us` and appends the row in ROWS form to `row`. The schedule goes on

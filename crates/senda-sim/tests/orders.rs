@@ -131,6 +131,25 @@ fn an_interval_is_set_by_command_and_by_config_clamped_or_refused() {
     assert_eq!(figures.configured, 2);
 }
 
+/// Spec §5.16, §5.8.
+#[test]
+fn a_channel_that_is_switched_off_is_absent_from_the_rows() {
+    let off = [Argument::new("enable.power", false), Argument::new("batch_rows", 3u16)];
+    let orders = vec![
+        Order::config(1, &off),
+        Order::command("read-now", &[]).after_rows(8),
+        Order::config(2, &[]).after_rows(12),
+        Order::command("read-now", &[]).after_rows(20),
+    ];
+    let collector = Collector::start(orders, usize::MAX);
+    let (figures, _) = run(&one_device("factory", collector.address), &collector);
+    let seen = collector.stop();
+    let has_power = |answer: &Answered| answer.results.iter().any(|result| result.name == "power");
+    assert!(!has_power(&seen.answers[1]) && has_power(&seen.answers[3]), "{:?}", seen.answers);
+    assert!(seen.sparse > 0);
+    assert_eq!((seen.answers[0].status, figures.skipped), (DoneStatus::Ok, 0));
+}
+
 /// Spec §2.3a, §7.7d: a new stream, a queue that is gone, and a command id that is not.
 #[test]
 fn a_reboot_draws_a_new_stream_and_forgets_what_was_not_acknowledged() {

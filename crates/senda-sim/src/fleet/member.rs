@@ -1,15 +1,15 @@
 //! One device of a fleet: its sensors, its session, its socket, its bad network.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use senda_session::Instant;
 use senda_session::device::{
-    Batch, Closing, Config, Device, DropPolicy, Event, QueueLimits, SchemaId, Transport,
+    Batch, Closing, Config, Device, DropPolicy, Event, PushError, QueueLimits, SchemaId, Transport,
 };
-use senda_wire::Clock;
 use senda_wire::registry::{DATAGRAM_MAX, downlink};
+use senda_wire::{Clock, Value, encode_row, encode_sparse_row};
 
 use super::settings::Settings;
 use super::socket::{Link as SocketLink, Received};
@@ -99,7 +99,7 @@ impl Member {
         let profile = plan.interval.map_or(profile, |interval| profile.with_interval(interval));
         let (device, schema) = boot(plan, profile, index, 0, 0);
         let interval = Duration::from_micros(profile.interval_us().unsigned_abs());
-        let defaults = Settings { interval, batch_rows: 1 };
+        let defaults = Settings { interval, batch_rows: 1, disabled: BTreeSet::new() };
         let bad = transport == Transport::Udp && !plan.conditions.is_perfect();
         let link = |way| Link::new(plan.conditions, derive_seed(plan.seed, index, way));
         Self {
@@ -211,14 +211,51 @@ impl Member {
             if self.left == 0 || self.due() > turn.now {
                 return;
             }
-            turn.row.clear();
-            let t_us = self.instrument.sample_due(turn.row);
+            let t_us = self.instrument.next_due();
             self.left -= 1;
-            match self.device.push(turn.now, self.schema, Clock::UtcSynced, t_us, turn.row) {
-                Ok(number) => self.waiting.push_back((number, turn.now)),
-                Err(_) => turn.figures.not_queued += 1,
+            if self.push_sample(turn, t_us, |_, _| {}).is_err() {
+                turn.figures.not_queued += 1;
             }
+            self.instrument.advance();
         }
+    }
+
+    /// Reads the sensors and queues the row; `look` sees each value that is in it, with its channel's place in the schema.
+    pub(super) fn push_sample(
+        &mut self,
+        turn: &mut Turn<'_>,
+        t_us: i64,
+        mut look: impl FnMut(usize, &Value<'_>),
+    ) -> Result<u32, PushError> {
+        let Turn { now, row, .. } = turn;
+        let disabled = &self.settings.disabled;
+        let schema = self.instrument.profile().schema();
+        row.clear();
+        row.resize(schema.bitmap_len() + schema.row_max(), 0);
+        let encoded = self.instrument.with_values(t_us, |values| {
+            let enabled = |(place, _): &(usize, _)| !disabled.contains(place);
+            let there = values.iter().enumerate().filter(enabled);
+            there.for_each(|(place, value)| look(place, value));
+            if disabled.is_empty() {
+                return encode_row(&schema, values, row);
+            }
+            // A sensor that is off is read all the same, so that it goes on as if it had never been off.
+            let values = values.iter().enumerate();
+            let sparse: Vec<Option<Value<'_>>> = values
+                .map(|(place, value)| (!disabled.contains(&place)).then_some(*value))
+                .collect();
+            encode_sparse_row(&schema, &sparse, row)
+        });
+        // The values come from the channels that the schema describes, and there is room.
+        row.truncate(encoded.unwrap_or_else(|error| unreachable!("{error}")));
+        let pushed = if disabled.is_empty() {
+            self.device.push(*now, self.schema, Clock::UtcSynced, t_us, row)
+        } else {
+            self.device.push_sparse(*now, self.schema, Clock::UtcSynced, t_us, row)
+        };
+        let number = pushed?;
+        self.waiting.push_back((number, *now));
+        Ok(number)
     }
 
     /// Unix microseconds, on the fleet's clock.
@@ -228,7 +265,7 @@ impl Member {
 
     /// Puts settings in force.
     pub(super) fn apply(&mut self, settings: Settings, now: Instant) {
-        let Settings { interval, batch_rows } = settings;
+        let Settings { interval, batch_rows, .. } = settings;
         if interval != self.settings.interval {
             self.instrument.set_interval(interval, self.now_us(now));
         }

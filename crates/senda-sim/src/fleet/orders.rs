@@ -11,7 +11,7 @@
 
 use senda_session::device::{AlertDetail, Argument, DoneError, OwnedValue, Ticket, Transport};
 use senda_wire::registry::ARGS_MAX;
-use senda_wire::{Clock, DoneStatus, Value, encode_row};
+use senda_wire::{DoneStatus, Value};
 
 use super::member::{Member, SOFTWARE, Turn};
 use super::settings::{self, Settings};
@@ -27,7 +27,8 @@ impl Member {
         desired: &[Argument],
         turn: &mut Turn<'_>,
     ) {
-        let (settings, answer) = Settings::read(&self.defaults, desired);
+        let channels = self.instrument.profile().channels();
+        let (settings, answer) = Settings::read(&self.defaults, channels, desired);
         if let Some(settings) = settings {
             self.apply(settings, turn.now);
             turn.figures.configured += 1;
@@ -129,19 +130,14 @@ impl Member {
     fn read_now(&mut self, turn: &mut Turn<'_>) -> Answer {
         // Not after a sample that is overdue: times in a stream go up.
         let t_us = self.now_us(turn.now).min(self.instrument.next_due() - 1);
-        let profile = self.instrument.profile();
+        let channels = self.instrument.profile().channels();
         let mut results = Vec::new();
-        turn.row.clear();
-        turn.row.resize(profile.schema().row_max(), 0);
-        let encoded = self.instrument.with_values(t_us, |values| {
-            results.extend(profile.channels().iter().zip(values).map(result));
-            encode_row(&profile.schema(), values, turn.row)
+        let pushed = self.push_sample(turn, t_us, |place, value| {
+            results.push(result(&channels[place], value));
         });
-        turn.row.truncate(encoded.unwrap_or(0));
-        match self.device.push(turn.now, self.schema, Clock::UtcSynced, t_us, turn.row) {
+        match pushed {
             Ok(row) => {
                 self.device.flush();
-                self.waiting.push_back((row, turn.now));
                 results.insert(0, Argument::new("row", row));
                 results.insert(1, Argument::new("time", OwnedValue::Time(t_us)));
                 let left_out = results.len().saturating_sub(ARGS_MAX);
@@ -163,7 +159,7 @@ fn interval_result(interval_us: i64) -> Argument {
 }
 
 /// A channel's value as a typed value: an enum travels as its label. Spec §4.4.
-fn result((channel, value): (&Channel, &Value<'_>)) -> Argument {
+fn result(channel: &Channel, value: &Value<'_>) -> Argument {
     let value = match value {
         Value::Enum(index) => {
             let label = channel.labels.get(usize::from(*index));

@@ -1,5 +1,6 @@
 //! What a CONFIG says, as this device understands it. Spec §5.16.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use senda_wire::DoneStatus;
 
 use super::Answer;
 use crate::parse_duration;
+use crate::profile::Channel;
 
 /// What `interval_ms` may be. Spec §5.16.
 const INTERVAL_MS: RangeInclusive<u64> = 1..=86_400_000;
@@ -21,12 +23,18 @@ pub(super) struct Settings {
     pub(super) interval: Duration,
     /// Rows to gather before sending.
     pub(super) batch_rows: u16,
+    /// Channels that are not sampled, by their place in the schema.
+    pub(super) disabled: BTreeSet<usize>,
 }
 
 impl Settings {
     /// The settings that `desired` asks for, where what it does not mention is as in `default`; with the answer. `None`: it
-    /// is refused, and everything stays as it is. What is no setting of this device is ignored. Spec §5.16a.
-    pub(super) fn read(default: &Self, desired: &[Argument]) -> (Option<Self>, Answer) {
+    /// is refused, and everything stays as it is. What is no setting of a device with these channels is ignored. Spec §5.16a.
+    pub(super) fn read(
+        default: &Self,
+        channels: &[Channel],
+        desired: &[Argument],
+    ) -> (Option<Self>, Answer) {
         let mut settings = default.clone();
         let mut answer = Answer::new(DoneStatus::Ok, "");
         // Of two with one name the first counts. Spec §4.4.
@@ -36,6 +44,21 @@ impl Settings {
         for setting in
             (0..desired.len()).filter(|index| is_first(*index)).map(|index| &desired[index])
         {
+            if let Some(name) = setting.name.strip_prefix("enable.") {
+                let Some(place) = channels.iter().position(|channel| channel.name == name) else {
+                    continue;
+                };
+                let Some(enabled) = setting.as_bool() else {
+                    let text = format!("{} is no bool: {setting}", setting.name);
+                    return (None, Answer::new(DoneStatus::Refused, &text));
+                };
+                if enabled {
+                    settings.disabled.remove(&place);
+                } else {
+                    settings.disabled.insert(place);
+                }
+                continue;
+            }
             let taken = match setting.name.as_str() {
                 "interval_ms" => within(setting, &INTERVAL_MS).map(|ms| {
                     settings.interval = Duration::from_millis(ms);
@@ -100,10 +123,28 @@ pub(super) fn interval(arguments: &[Argument]) -> Result<(Duration, bool), Strin
 mod tests {
     use super::*;
 
-    const DEFAULT: Settings = Settings { interval: Duration::from_secs(10), batch_rows: 1 };
+    const DEFAULT: Settings =
+        Settings { interval: Duration::from_secs(10), batch_rows: 1, disabled: BTreeSet::new() };
 
     fn read(desired: &[Argument]) -> (Option<Settings>, Answer) {
-        Settings::read(&DEFAULT, desired)
+        let profile = crate::Profile::load("greenhouse").unwrap();
+        Settings::read(&DEFAULT, profile.channels(), desired)
+    }
+
+    #[test]
+    fn channels_are_switched_off_one_by_one_and_on_again_by_silence() {
+        let off = [
+            Argument::new("enable.temperature", false),
+            Argument::new("enable.co2", false),
+            Argument::new("enable.humidity", true),
+            Argument::new("enable.nothing", 5u8), // Not a channel: not a setting of this device.
+        ];
+        let (settings, answer) = read(&off);
+        assert_eq!(settings.unwrap().disabled, BTreeSet::from([0, 2]));
+        assert_eq!((answer.status, answer.results), (DoneStatus::Ok, vec![]));
+        let (settings, answer) = read(&[Argument::new("enable.co2", 0u8)]);
+        assert_eq!((settings, answer.status), (None, DoneStatus::Refused));
+        assert_eq!(read(&[]).0.unwrap().disabled, BTreeSet::new());
     }
 
     #[test]
