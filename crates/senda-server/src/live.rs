@@ -109,22 +109,32 @@ impl Live {
 #[derive(Clone, Debug, Default)]
 struct Rate {
     value: f64,
-    at: Option<Instant>,
+    /// When the first event was, and the last.
+    span: Option<(Instant, Instant)>,
 }
 
 impl Rate {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn add(&mut self, now: Instant, count: u64) {
-        self.value = self.at(now) + count as f64 / SPAN_S;
-        self.at = Some(now);
+        let first = self.span.map_or(now, |(first, _)| first);
+        self.value = self.faded(now) + count as f64 / SPAN_S;
+        self.span = Some((first, now));
     }
 
-    fn at(&self, now: Instant) -> f64 {
-        self.at.map_or(0.0, |at| {
-            let age = now.saturating_duration_since(at).as_secs_f64();
-            self.value * (-age / SPAN_S).exp()
-        })
+    fn faded(&self, now: Instant) -> f64 {
+        self.span.map_or(0.0, |(_, last)| self.value * (-seconds(last, now) / SPAN_S).exp())
     }
+
+    /// A rate that has just begun is extrapolated from what has been seen of it.
+    fn at(&self, now: Instant) -> f64 {
+        let Some((first, _)) = self.span else { return 0.0 };
+        let seen = 1.0 - (-seconds(first, now).max(1.0) / SPAN_S).exp();
+        self.faded(now) / seen
+    }
+}
+
+fn seconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64()
 }
 
 /// How long an event weighs in a rate, seconds.
@@ -144,6 +154,9 @@ mod tests {
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         (0..600).for_each(|second| rate.add(at(second), 5));
         assert!((rate.at(at(600)) - 5.0).abs() < 0.1, "{}", rate.at(at(600)));
+        let mut young = Rate::default();
+        (0..10).for_each(|second| young.add(at(second), 5));
+        assert!((young.at(at(10)) - 5.0).abs() < 0.5, "{}", young.at(at(10)));
         assert!(rate.at(at(660)) < 2.0);
         assert!(rate.at(at(1_200)) < 0.01);
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Units and their microseconds.
-const UNITS: [(&str, f64); 6] =
-    [("us", 1.0), ("ms", 1e3), ("s", 1e6), ("min", 6e7), ("h", 3.6e9), ("d", 8.64e10)];
+/// Units and their microseconds; `m` is what many write for minutes.
+const UNITS: [(&str, f64); 7] =
+    [("us", 1.0), ("ms", 1e3), ("s", 1e6), ("min", 6e7), ("m", 6e7), ("h", 3.6e9), ("d", 8.64e10)];
 
 /// Longest duration: a century. No profile and no network needs more, and no sum overflows.
 const MAX_US: f64 = 100.0 * 365.25 * 8.64e10;

@@ -32,7 +32,7 @@ mod trace; // --trace
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
 /// Exit code of a command that was wrong in itself. Clap uses the same.
 const USAGE: u8 = 2;
@@ -42,11 +42,11 @@ const USAGE: u8 = 2;
 #[command(name = "senda", version, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Subcommand,
 }
 
-#[derive(Subcommand)]
-enum Command {
+#[derive(clap::Subcommand)]
+enum Subcommand {
     Demo(demo::Args),
     Serve(serve::Args),
     Simulate(simulate::Args),
@@ -65,19 +65,19 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Demo(args) => demo::run(args),
-        Command::Serve(args) => serve::run(args),
-        Command::Simulate(args) => simulate::run(args),
-        Command::Send(args) => send::run(args),
-        Command::Query(args) => query::run(&args),
-        Command::Tail(args) => tail::run(&args),
-        Command::Devices(args) => devices::run(&args),
-        Command::Command(args) => command::run(&args),
-        Command::Settings(args) => settings::run(&args),
-        Command::Alerts(args) => alerts::run(&args),
-        Command::Decode(args) => decode::run(&args),
-        Command::Backup(args) => backup::run(&args),
-        Command::Completions(args) => completions::run(args),
+        Subcommand::Demo(args) => demo::run(args),
+        Subcommand::Serve(args) => serve::run(args),
+        Subcommand::Simulate(args) => simulate::run(args),
+        Subcommand::Send(args) => send::run(args),
+        Subcommand::Query(args) => query::run(&args),
+        Subcommand::Tail(args) => tail::run(&args),
+        Subcommand::Devices(args) => devices::run(&args),
+        Subcommand::Command(args) => command::run(&args),
+        Subcommand::Settings(args) => settings::run(&args),
+        Subcommand::Alerts(args) => alerts::run(&args),
+        Subcommand::Decode(args) => decode::run(&args),
+        Subcommand::Backup(args) => backup::run(&args),
+        Subcommand::Completions(args) => completions::run(args),
     };
     outcome.unwrap_or_else(|error| {
         if is_broken_pipe(&error) {

@@ -38,6 +38,7 @@ pub(super) async fn tail(
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let filter = Filter::new(query?.0)?;
+    tracing::info!(device = filter.which.device, kinds = filter.which.kinds, "following");
     let wants_readings = filter.wants("reading") || filter.wants("event");
     let follower = Follower {
         filter,

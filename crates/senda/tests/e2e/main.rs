@@ -5,6 +5,7 @@
 
 mod by_hand; // one conversation from the specification, byte by byte
 mod commands; // what the other subcommands print, and their exit codes
+mod control; // the API: commands, settings, devices, tail
 mod crashes; // SIGKILL and SIGTERM in mid-stream
 mod demo; // `senda demo`
 mod fleets; // fleets on good and bad networks

@@ -20,6 +20,8 @@ pub(crate) const SPARSE: u8 = 0x11;
 pub(crate) const COLUMNS: u8 = 0x12;
 pub(crate) const ACK: u8 = 0x20;
 pub(crate) const NACK: u8 = 0x21;
+pub(crate) const COMMAND: u8 = 0x31;
+pub(crate) const DONE: u8 = 0x3F;
 pub(crate) const PING: u8 = 0x42;
 pub(crate) const PONG: u8 = 0x43;
 
@@ -144,6 +146,9 @@ pub(crate) struct Device {
     pub(crate) session: u32,
     pub(crate) ack_every: u16,
     pub(crate) ack_delay_ms: u16,
+    /// What it takes from the collector. Spec §12.2.
+    pub(crate) downlink: u8,
+    pub(crate) last_command_id: u32,
     /// Received and not taken.
     received: VecDeque<Message>,
     pings: u32,
@@ -180,6 +185,8 @@ impl Device {
             session: 0,
             ack_every: 1,
             ack_delay_ms: 0,
+            downlink: 0,
+            last_command_id: 0,
             received: VecDeque::new(),
             pings: 0,
         }
@@ -198,9 +205,10 @@ impl Device {
         body.extend(1_200_u16.to_be_bytes());
         body.extend(self.ack_every.to_be_bytes());
         body.extend(self.ack_delay_ms.to_be_bytes());
-        body.extend([0, 0]); // suite, downlink
+        body.extend([0, self.downlink]); // suite OPEN
         body.extend(7_u16.to_be_bytes());
-        body.extend([0; 8]); // config_rev, last_command_id
+        body.extend([0; 4]); // config_rev
+        body.extend(self.last_command_id.to_be_bytes());
         body.extend(b_text(&self.name));
         body.push(u8::try_from(cookie.len()).expect("a cookie"));
         body.extend(cookie);
