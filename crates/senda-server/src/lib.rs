@@ -14,6 +14,7 @@
 //!
 //! Not here: printing, signals, command lines (`senda`), decisions about sessions (`senda-session`), SQL (`senda-store`).
 
+pub mod alerts; // rules over what is stored, and their way outwards
 mod api; // the HTTP control API
 mod config; // what a server is told, and why it may not start
 mod control; // what the API asks of engine and store

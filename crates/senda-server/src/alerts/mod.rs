@@ -1,0 +1,25 @@
+//! Alerts: rules over the rows that are stored, and the way outwards.
+//!
+//! ```text
+//!   committed rows --> Watcher::observe --+                       +--> the alerts table, ALERT to the device (alert_body)
+//!   the clock -------> Watcher::tick -----+--> Transition --------+
+//!   people ----------> acknowledge, close-+                       +--> Report --> Outward: webhooks, programs --> Outcome
+//! ```
+//!
+//! [`Watcher`] is pure: no clock, no I/O; what it gives out is data. `outward::Outward` has threads of its own, so that
+//! no slow receiver holds up anything else. What each rule means, with its edge cases, stands in `docs/alerts.md`.
+
+mod message; // a transition as the body of an ALERT
+mod quantity; // a value with type and unit: as number, text, JSON
+mod rule; // what to watch for, and what makes no sense
+mod state; // one rule on one value: hysteresis, holding, rates
+mod text; // what people read
+mod transition; // what happens to alerts
+mod watched; // one rule on one device: transitions and dues
+mod watcher; // all rules on all devices
+
+pub use message::{alert_body, value_list};
+pub use quantity::Quantity;
+pub use rule::{Condition, Expected, Hold, Problem, Rule, RuleError, Severity, Side, check_rules};
+pub use transition::{Change, Complaint, Key, Seen, Standing, Transition};
+pub use watcher::{STATES_MAX, Watcher};
