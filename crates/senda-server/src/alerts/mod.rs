@@ -6,8 +6,10 @@
 //!   people ----------> acknowledge, close-+                       +--> Report --> Outward: webhooks, programs --> Outcome
 //! ```
 //!
-//! [`Watcher`] is pure: no clock, no I/O; what it gives out is data. `outward::Outward` has threads of its own, so that
+//! [`Watcher`] is pure: no clock, no I/O; what it gives out is data. [`Outward`](outward::Outward) has threads of its own, so that
 //! no slow receiver holds up anything else. What each rule means, with its edge cases, stands in `docs/alerts.md`.
+
+pub mod outward; // webhooks and programs
 
 mod message; // a transition as the body of an ALERT
 mod quantity; // a value with type and unit: as number, text, JSON

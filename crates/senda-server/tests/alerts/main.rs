@@ -1,6 +1,9 @@
 //! Alert rules, and their way outwards.
 
-mod properties;
-mod rules; // what raises and what clears // of all rules, for whatever comes
+mod programs; // told by a program
+mod properties; // what holds for every rule
+mod rules; // what raises and what clears
+mod webhooks; // told by HTTP
 
-mod rig;
+mod hooks; // servers that answer as they are told
+mod rig; // rules and rows in a few words
