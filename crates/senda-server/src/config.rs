@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use senda_session::collector;
 
+use crate::alerts::Rule;
+use crate::alerts::outward::Target;
 use crate::{Desired, TraceSink};
 
 /// What a server is told.
@@ -30,6 +32,10 @@ pub struct Config {
     pub store: senda_store::Options,
     /// Desired configurations; the first whose pattern matches a device counts.
     pub desired: Vec<Desired>,
+    /// Alert rules.
+    pub rules: Vec<Rule>,
+    /// Whom rules may name in `notify`.
+    pub targets: Vec<Target>,
     /// Gets every message and every drop, if there is one.
     pub trace: Option<Box<dyn TraceSink>>,
 }
@@ -48,6 +54,8 @@ impl Config {
             engine: collector::Config::default(),
             store: senda_store::Options::default(),
             desired: Vec::new(),
+            rules: Vec::new(),
+            targets: Vec::new(),
             trace: None,
         }
     }

@@ -15,7 +15,8 @@ pub fn json(value: &Value, channel: &ChannelInfo) -> Json {
     json_of(value, channel.exponent)
 }
 
-fn text_of(value: &Value, exponent: i8) -> String {
+/// The same of a raw value and its exponent.
+pub(crate) fn text_of(value: &Value, exponent: i8) -> String {
     match value {
         Value::Bool(value) => value.to_string(),
         Value::Unsigned(raw) => scaled((*raw).into(), exponent),
@@ -34,7 +35,8 @@ fn text_of(value: &Value, exponent: i8) -> String {
     }
 }
 
-fn json_of(value: &Value, exponent: i8) -> Json {
+/// The same of a raw value and its exponent.
+pub(crate) fn json_of(value: &Value, exponent: i8) -> Json {
     match value {
         Value::Bool(value) => json!(value),
         Value::Unsigned(raw) if exponent == 0 => json!(raw),

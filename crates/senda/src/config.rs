@@ -1,5 +1,6 @@
 //! The TOML file of `senda serve`. Unknown keys are errors, with a suggestion.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use anyhow::Context;
 use senda_server::Desired;
 use senda_wire::{List, NamedValue, Value};
 use serde::Deserialize;
+
+use crate::alert_rules::{ALERT_KEYS, AlertEntry, NOTIFY_KEYS, NotifyEntry};
 
 /// What the file may say. Flags and `SENDA_*` variables win over it.
 #[derive(Debug, Default, Deserialize)]
@@ -34,6 +37,12 @@ pub(crate) struct File {
     /// Desired configurations of devices; the first whose pattern matches counts.
     #[serde(default)]
     pub(crate) desired: Vec<DesiredEntry>,
+    /// Rules over what is stored.
+    #[serde(default)]
+    pub(crate) alert: Vec<AlertEntry>,
+    /// Whom alerts are told, by name.
+    #[serde(default)]
+    pub(crate) notify: BTreeMap<String, NotifyEntry>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,7 +78,7 @@ pub(crate) struct DesiredEntry {
     batch_rows: Option<u16>,
     /// Channels to sample or not.
     #[serde(default)]
-    enable: std::collections::BTreeMap<String, bool>,
+    enable: BTreeMap<String, bool>,
 }
 
 /// Tables and their keys, for suggestions. A test compares them with the structs.
@@ -87,11 +96,15 @@ const KEYS: &[(&str, &[&str])] = &[
             "limits",
             "retention",
             "desired",
+            "alert",
+            "notify",
         ],
     ),
     ("limits", &["connections", "sessions", "window_rows"]),
     ("retention", &["age", "bytes"]),
     ("desired", &["device", "revision", "interval", "batch_rows", "enable"]),
+    ("alert", ALERT_KEYS),
+    ("notify", NOTIFY_KEYS),
 ];
 
 /// Reads and checks the file.
@@ -173,7 +186,8 @@ mod tests {
             for key in *keys {
                 let text = match *table {
                     "" => format!("{key} = []\n"),
-                    "desired" => format!("[[desired]]\n{key} = []\n"),
+                    "desired" | "alert" => format!("[[{table}]]\n{key} = []\n"),
+                    "notify" => format!("[notify.x]\n{key} = []\n"),
                     table => format!("[{table}]\n{key} = []\n"),
                 };
                 let message =

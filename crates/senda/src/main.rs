@@ -6,6 +6,7 @@
     reason = "the binary is the one place that prints"
 )]
 
+mod alert_rules; // [[alert]] and [notify.NAME] of the config file
 mod alerts; // senda alerts
 mod api; // the collector's HTTP API
 mod arguments; // CHANNEL=VALUE[UNIT]

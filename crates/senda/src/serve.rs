@@ -10,7 +10,7 @@ use senda_server::{Config, Server};
 
 use crate::signal::{self, Stop};
 use crate::trace::Trace;
-use crate::{config, paths};
+use crate::{alert_rules, config, paths};
 
 /// Collect readings over TCP and UDP; an ACK means on disk
 #[derive(clap::Args)]
@@ -112,6 +112,9 @@ impl Args {
             .iter()
             .map(config::DesiredEntry::to_desired)
             .collect::<anyhow::Result<_>>()?;
+        let place = || format!("config file {}", self.config.unwrap_or_default().display());
+        (config.rules, config.targets) =
+            alert_rules::read(&file.alert, &file.notify).with_context(place)?;
         if self.trace {
             config.trace = Some(Box::new(Trace::new()));
         }

@@ -4,6 +4,7 @@ use senda_store::{ChannelInfo, Value};
 use senda_wire::ValueType;
 
 use super::rule::Expected;
+use crate::json::{json_of, text_of};
 
 /// A value that a rule saw, or that it is about.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,34 +49,12 @@ impl Quantity {
 
     /// As people read it, without the unit: `21.5`, `open`. Scaled integers are exact decimals.
     pub fn text(&self) -> String {
-        match &self.value {
-            Value::Bool(value) => value.to_string(),
-            Value::Unsigned(raw) => scaled((*raw).into(), self.exponent),
-            Value::Signed(raw) | Value::Time(raw) => scaled((*raw).into(), self.exponent),
-            Value::F32(value) => value.to_string(),
-            Value::F64(value) => value.to_string(),
-            Value::Text(text) => text.clone(),
-            Value::Enum(_, label) => label.to_string(),
-            // No rule is about these as a whole.
-            Value::Blob(_) | Value::Vector(_) => String::new(),
-        }
+        text_of(&self.value, self.exponent)
     }
 
-    /// As JSON: a number where it reads back as the same decimal, else a string (NaN, infinities, long decimals).
+    /// As JSON; what JSON can't hold exactly (NaN, infinities, long decimals) is a string.
     pub fn json(&self) -> serde_json::Value {
-        match &self.value {
-            Value::Bool(value) => (*value).into(),
-            Value::Unsigned(raw) if self.exponent == 0 => (*raw).into(),
-            Value::Signed(raw) | Value::Time(raw) if self.exponent == 0 => (*raw).into(),
-            Value::Text(_) | Value::Enum(..) => self.text().into(),
-            _ => {
-                let text = self.text();
-                match text.parse::<f64>() {
-                    Ok(number) if number.is_finite() && number.to_string() == text => number.into(),
-                    _ => text.into(),
-                }
-            }
-        }
+        json_of(&self.value, self.exponent)
     }
 }
 
@@ -141,28 +120,9 @@ fn power_of_ten(exponent: i8) -> i128 {
     10_i128.pow(u32::from(exponent.unsigned_abs()).min(18))
 }
 
-/// raw × 10^exponent, exactly.
-fn scaled(raw: i128, exponent: i8) -> String {
-    let power = power_of_ten(exponent);
-    if exponent >= 0 {
-        return (raw * power).to_string();
-    }
-    let sign = if raw < 0 { "-" } else { "" };
-    let (whole, rest) =
-        (raw.unsigned_abs() / power.unsigned_abs(), raw.unsigned_abs() % power.unsigned_abs());
-    let rest = format!("{rest:0>width$}", width = usize::from(exponent.unsigned_abs()));
-    let rest = rest.trim_end_matches('0');
-    let point = if rest.is_empty() { "" } else { "." };
-    format!("{sign}{whole}{point}{rest}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn quantity(value: Value, exponent: i8) -> Quantity {
-        Quantity { value, value_type: ValueType::I64, exponent, unit: String::new() }
-    }
 
     #[test]
     fn a_value_is_compared_as_the_decimal_that_people_read() {
@@ -195,20 +155,5 @@ mod tests {
         );
         assert_eq!(equals(&Value::Enum(1, "open".into()), 0, &integer(1)), None);
         assert_eq!(equals(&Value::Bool(true), 0, &Expected::Text("true".into())), None);
-    }
-
-    #[test]
-    fn texts_and_json_are_exact() {
-        assert_eq!(quantity(Value::Signed(-5), -3).text(), "-0.005");
-        assert_eq!(quantity(Value::Signed(200), -1).text(), "20");
-        assert_eq!(quantity(Value::Signed(7), 3).text(), "7000");
-        assert_eq!(quantity(Value::Signed(215), -1).json().to_string(), "21.5");
-        assert_eq!(quantity(Value::Unsigned(u64::MAX), 0).json().to_string(), u64::MAX.to_string());
-        assert_eq!(quantity(Value::Unsigned(u64::MAX), -18).json(), "18.446744073709551615");
-        assert_eq!(quantity(Value::F64(f64::NAN), 0).json(), "NaN");
-        assert_eq!(quantity(Value::F64(f64::INFINITY), 0).json(), "inf");
-        assert_eq!(quantity(Value::F32(0.1), 0).json().to_string(), "0.1");
-        assert_eq!(quantity(Value::F64(30.0), 0).json().to_string(), "30.0");
-        assert_eq!(quantity(Value::Text("5".into()), 0).json(), "5");
     }
 }

@@ -50,9 +50,7 @@ impl Report {
             channel: key.channel.to_string(),
             state: transition.change.name().to_owned(),
             severity: transition.severity.name().to_owned(),
-            // Times beyond the calendar come from no store.
-            time: jiff::Timestamp::from_microsecond(transition.time)
-                .map_or_else(|_| String::new(), |time| time.to_string()),
+            time: crate::json::time(transition.time),
             time_us: transition.time,
             value: json(&transition.value),
             unit: transition.value.as_ref().map_or_else(String::new, |value| value.unit.clone()),

@@ -1,10 +1,11 @@
 //! An HTTP POST of the report.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -40,9 +41,10 @@ impl Poster {
             // A POST that is redirected arrives as a GET, if at all.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .user_agent(concat!("senda/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .user_agent(concat!("senda/", env!("CARGO_PKG_VERSION")));
+        // No proxy leads back to this machine.
+        let agent = if is_here(&webhook.url) { agent.proxy(None) } else { agent };
+        let agent = agent.build().new_agent();
         Ok(Self { agent, url: webhook.url.clone(), headers: webhook.headers.clone() })
     }
 
@@ -65,6 +67,14 @@ impl Poster {
             Err(error) => Attempt::Later { why: error.to_string(), after: None, down: true },
         }
     }
+}
+
+/// True for a URL of this machine.
+fn is_here(url: &str) -> bool {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }
 
 /// What an answer means for the report.
@@ -145,6 +155,16 @@ fn trusted(target: &str, webhook: &Webhook) -> Result<RootCerts, TargetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_proxy_is_asked_for_this_machine() {
+        for url in ["http://localhost:1/", "https://127.0.0.9/x", "http://[::1]:8080/"] {
+            assert!(is_here(url), "{url}");
+        }
+        for url in ["http://example.org/localhost", "http://10.0.0.1/", "http://[2001:db8::1]/"] {
+            assert!(!is_here(url), "{url}");
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
