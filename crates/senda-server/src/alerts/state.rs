@@ -42,7 +42,7 @@ pub(super) enum Verdict {
 pub(super) enum Judged {
     /// `rate`: the rate of change, where the rule is about it.
     As { verdict: Verdict, rate: Option<f64> },
-    /// NaN, or a window that is not yet full: neither raises nor clears.
+    /// A window that is not yet full: neither raises nor clears.
     Unknown,
     /// The rule can't be about values of this kind.
     Unfit,
@@ -72,7 +72,7 @@ impl Gauge {
         Self { seen, received: i64::MIN, pending: None, window: Window::default() }
     }
 
-    /// Judges a value that was sampled `at` some time.
+    /// Judges a value, other than NaN, that was sampled `at` some time.
     pub(super) fn judge(
         &mut self,
         rule: &Rule,
@@ -81,43 +81,38 @@ impl Gauge {
         at: i64,
     ) -> Judged {
         let band = |side: Side, raise: f64, clear: f64, value: f64| {
-            if value.is_nan() {
-                None
-            } else if side.is_beyond(value, raise) {
-                Some(Verdict::Holds)
+            if side.is_beyond(value, raise) {
+                Verdict::Holds
             } else if side.is_beyond(value, clear) {
-                Some(Verdict::Between)
+                Verdict::Between
             } else {
-                Some(Verdict::Over)
+                Verdict::Over
             }
         };
-        let (verdict, rate) = match &rule.condition {
+        match &rule.condition {
             Condition::Threshold { side, raise, clear } => {
                 let Some(value) = number(value, channel.exponent) else {
                     return Judged::Unfit;
                 };
-                (band(*side, *raise, *clear, value), None)
+                Judged::As { verdict: band(*side, *raise, *clear, value), rate: None }
             }
             Condition::Rate { side, raise, clear, per, over } => {
                 let Some(value) = number(value, channel.exponent) else {
                     return Judged::Unfit;
                 };
-                let rate = self.window.rate(at, value, micros(*over), channel.counter);
-                let rate = rate.map(|rate| rate * micros(*per) as f64);
-                (rate.and_then(|rate| band(*side, *raise, *clear, rate)), rate)
+                let Some(rate) = self.window.rate(at, value, micros(*over), channel.counter) else {
+                    return Judged::Unknown;
+                };
+                let rate = rate * micros(*per) as f64;
+                Judged::As { verdict: band(*side, *raise, *clear, rate), rate: Some(rate) }
             }
-            Condition::Equals(expected) => {
-                let nan = number(value, channel.exponent).is_some_and(f64::is_nan);
-                match equals(value, channel.exponent, expected) {
-                    Some(true) => (Some(Verdict::Holds), None),
-                    Some(false) => (Some(Verdict::Over), None),
-                    None if nan => (None, None),
-                    None => return Judged::Unfit,
-                }
-            }
-            Condition::Absent { .. } => return Judged::Unfit,
-        };
-        verdict.map_or(Judged::Unknown, |verdict| Judged::As { verdict, rate })
+            Condition::Equals(expected) => match equals(value, channel.exponent, expected) {
+                Some(true) => Judged::As { verdict: Verdict::Holds, rate: None },
+                Some(false) => Judged::As { verdict: Verdict::Over, rate: None },
+                None => Judged::Unfit,
+            },
+            Condition::Absent { .. } => Judged::Unfit,
+        }
     }
 
     /// False for a sample that is late. Otherwise the next must be newer than it.

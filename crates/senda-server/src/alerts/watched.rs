@@ -110,7 +110,7 @@ impl Watched {
         // A device's clock may be fast; nothing was sampled after it came.
         let at = sample.time.min(sample.received);
         if number(value, channel.exponent).is_some_and(f64::is_nan) {
-            return Looked::Nothing;
+            return Looked::Nothing; // No sample at all: what is older may still come.
         }
         if !gauge.takes(at, sample.received) {
             return Looked::Nothing;

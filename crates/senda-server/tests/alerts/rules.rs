@@ -70,6 +70,12 @@ fn nan_neither_raises_nor_clears() {
     let values = [f64::NAN, 31.0, f64::NAN, 20.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
     let expected = [(Raised, 1), (Cleared, 3), (Raised, 5), (Cleared, 6)];
     assert_eq!(temperatures(&mut watcher, &values), expected);
+    let mut late = warm(6, 31.0);
+    late.received = T + 8 * S;
+    let rows = [warm(7, f64::NAN), late];
+    assert_eq!(run(&mut watcher, &rows), [], "it has seen the infinity of that second");
+    let mut watcher = watch(vec![rule("hot", above(30.0, 28.0))]);
+    assert_eq!(run(&mut watcher, &rows), [(Raised, 6)], "what was no number was no sample");
     let mut not_nan = rule("is", Condition::Equals(Expected::Number(1.0)));
     not_nan.hold = Hold::Samples(2);
     let mut watcher = watch(vec![not_nan]);
@@ -283,6 +289,21 @@ fn devices_seen_before_a_restart_get_the_whole_time_again() {
     };
     assert!(watcher.restore([], [seen], T).is_empty());
     assert_eq!(changes(&watcher.tick(T + 300 * S)), [(Raised, 300)]);
+}
+
+#[test]
+fn an_absence_that_stood_before_a_restart_is_not_raised_again() {
+    let seen = || {
+        let (time, received) = (T - 400 * S, T - 400 * S);
+        Seen { device: "gh-7".into(), schema: "greenhouse".into(), time, received }
+    };
+    let mut watcher = watch(vec![rule("gone", absent(300))]);
+    watcher.restore([], [seen()], T);
+    let raised = watcher.tick(T + 300 * S).remove(0);
+    let mut watcher = watch(vec![rule("gone", absent(300))]);
+    watcher.restore([standing(&raised)], [seen()], T + 400 * S);
+    assert!(watcher.tick(T + 700 * S).is_empty());
+    assert_eq!(run(&mut watcher, &[warm(800, 20.0)]), [(Cleared, 800)]);
 }
 
 #[test]
