@@ -12,6 +12,7 @@ use super::state::{CLOCK_STEP_US, Gauge, Judged, Phase, micros};
 use super::text::{Template, templates, time_unit};
 use super::transition::{Change, Key, Transition};
 
+/// A rule with its texts taken apart.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) rule: Rule,
@@ -40,6 +41,7 @@ pub(super) struct Watched {
     pub(super) said: Option<Box<Said>>,
 }
 
+/// What is watched.
 #[derive(Debug)]
 pub(super) enum Kind {
     Value(Gauge),
@@ -47,6 +49,7 @@ pub(super) enum Kind {
     Rows(i64),
 }
 
+/// What a transition says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
     pub(super) text: String,
