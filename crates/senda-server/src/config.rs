@@ -115,6 +115,12 @@ pub enum StartError {
     /// The store opens, and then can't be read or written.
     #[error("the store's commands and settings can't be read")]
     Orders(#[source] senda_store::StoreError),
+    /// Alert rules that make no sense.
+    #[error(transparent)]
+    Rule(#[from] crate::alerts::RuleError),
+    /// Targets of alerts that make no sense, or can't be set up.
+    #[error(transparent)]
+    Target(#[from] crate::alerts::outward::TargetError),
     /// Threads, the runtime, the wake-up.
     #[error("the system refuses what a server needs")]
     Runtime(#[source] io::Error),

@@ -9,9 +9,10 @@ use senda_session::collector::Downlink;
 use senda_store::{
     AlertRecord, CommandRecord, OpenError, Reader, SettingsRecord, StoreError, Writer,
 };
-use senda_wire::MessageType;
+use senda_wire::{MessageType, registry};
 use tokio::sync::{Notify, oneshot};
 
+use crate::alerts;
 use crate::engine::{Input, utc_us};
 use crate::feed::{Feed, Item};
 use crate::live::Live;
@@ -144,9 +145,25 @@ impl Control {
     ) -> Result<Option<AlertRecord>, ControlError> {
         let seen = self.call(move |writer, now| writer.acknowledge_alert(id, &by, now)).await?;
         if let Some(alert) = &seen {
+            self.feed.acknowledge(id);
             self.feed.tell(Item::Alert(Box::new(alert.clone())));
         }
         Ok(seen)
+    }
+
+    /// Closes an alert by hand, if it holds; `None`: there is no such alert.
+    pub(crate) async fn close_alert(&self, id: u32) -> Result<Option<AlertRecord>, ControlError> {
+        let closed = self.feed.close(id).await.ok_or(ControlError::Stopping)?;
+        self.call(move |writer, now| {
+            let Some(alert) = writer.alert(id, now)? else { return Ok(None) };
+            if closed || !alert.raised {
+                return Ok(Some(alert));
+            }
+            // It stands in the store and no rule knows it: a rule that could not be carried out.
+            let alert = AlertRecord { cleared_at: Some(now), ..alert };
+            writer.clear_alert(&alert, &[], now)
+        })
+        .await
     }
 
     /// Ends queued commands when their time is over, as long as the server runs.
@@ -249,19 +266,13 @@ pub(crate) fn command_order(record: &CommandRecord) -> Option<Downlink> {
     })
 }
 
-/// The ALERT of a record. Spec §5.19.
+/// The ALERT of a record, short enough for any device. Spec §5.19.
 pub(crate) fn alert_order(record: &AlertRecord) -> Option<Downlink> {
-    let time = record.cleared_at.unwrap_or(record.raised_at);
-    let mut body = record.id.to_be_bytes().to_vec();
-    body.extend(time.to_be_bytes());
-    body.extend([u8::from(record.raised), record.severity]);
-    for text in [&record.schema, &record.channel, &record.text] {
-        body.push(u8::try_from(text.len()).ok()?);
-        body.extend_from_slice(text.as_bytes());
-    }
-    body.extend_from_slice(&record.values);
+    let body = alerts::alert_body(record, ALERT_BODY_MAX)?;
     Some(Downlink { kind: MessageType::Alert, id: record.id, body, ttl: None })
 }
 
+/// What fits a device that takes the shortest messages that HELLO may offer.
+const ALERT_BODY_MAX: usize = registry::MAX_MSG_MIN - registry::HEADER_LEN - registry::CRC_LEN;
 /// Readers that are kept open between requests.
 const READERS_KEPT: usize = 4;

@@ -58,6 +58,8 @@ pub(crate) enum Input {
     Accepting(bool),
     /// Something to send to a device, if it is here.
     Order(Arc<str>, Downlink),
+    /// All that waits for a device.
+    Orders(Arc<str>, Vec<Downlink>),
     /// What devices should be set to has changed.
     Desired(Arc<DesiredSet>),
     /// Drain, then end.
@@ -232,6 +234,9 @@ impl Engine {
                 self.collector.handle_recorded(now, token, recorded);
             }
             Input::Order(device, order) => self.order(now, &device, order),
+            Input::Orders(device, orders) => {
+                orders.into_iter().for_each(|order| self.order(now, &device, order));
+            }
             Input::Desired(desired) => self.change_desired(now, desired),
             Input::Accepting(accepting) => {
                 self.stats.accepting.store(accepting, Ordering::Relaxed);
@@ -389,7 +394,10 @@ impl Engine {
                 self.live.begin(device, session, config_rev, downlink);
             }
             Notice::Replaced | Notice::Displaced | Notice::Left | Notice::TimedOut => {
-                self.live.end(device, stream);
+                if self.live.end(device, stream) {
+                    // What that session did not get is for one that lives.
+                    self.request(Request::Orders { device: device.clone() });
+                }
             }
             Notice::TwoStreams { .. } | Notice::Snapshot { .. } | Notice::Moved => {}
         }
@@ -449,7 +457,6 @@ impl Engine {
         for (_, output) in self.connections.values() {
             let _ = output.try_send(Output::Close);
         }
-        self.request(Request::Stop);
         true
     }
 

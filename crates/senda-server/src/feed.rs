@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use senda_store::{AlertRecord, CommandRecord, EventRecord, Follower, Sample};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::watch::Watch;
 
 /// Something that was stored.
 #[derive(Clone, Debug)]
@@ -32,6 +34,10 @@ pub(crate) enum Item {
 enum Input {
     /// A blob of a commit, and its number: they come without a gap, unless something was left out.
     Landed(u64, Vec<u8>),
+    /// Somebody saw an alert.
+    Acknowledge(u32),
+    /// Somebody closes an alert; whether it stood.
+    Close(u32, oneshot::Sender<bool>),
     Stop,
 }
 
@@ -55,25 +61,17 @@ struct Shared {
     always: AtomicBool,
 }
 
-/// Watches the readings on the feed's thread.
-pub(crate) trait Watch: Send {
-    /// A reading was stored.
-    fn observe(&mut self, sample: &Sample);
-    /// Time has passed; how long it may pass before the next call.
-    fn tick(&mut self) -> Duration;
-}
-
 impl Feed {
     /// Starts the thread.
     pub(crate) fn start(
         dir: PathBuf,
-        watch: Option<Box<dyn Watch>>,
+        changes: broadcast::Sender<Arc<Item>>,
+        watch: Option<Watch>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (inputs, receiver) = mpsc::channel();
         let (items, _) = broadcast::channel(COMMITS_KEPT);
         let shared = Arc::new(Shared::default());
         shared.always.store(watch.is_some(), Ordering::Relaxed);
-        let (changes, _) = broadcast::channel(COMMITS_KEPT);
         let feed = Self { inputs, shared: shared.clone(), items: items.clone(), changes };
         let worker = Worker { dir, follower: None, next: 0, shared, items, watch };
         let thread = std::thread::Builder::new()
@@ -112,6 +110,18 @@ impl Feed {
         self.items.subscribe()
     }
 
+    /// Somebody saw an alert.
+    pub(crate) fn acknowledge(&self, id: u32) {
+        let _ = self.inputs.send(Input::Acknowledge(id));
+    }
+
+    /// Closes an alert: whether it stood. `None`: the feed has ended.
+    pub(crate) async fn close(&self, id: u32) -> Option<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.send(Input::Close(id, answer)).ok()?;
+        answered.await.ok()
+    }
+
     /// Ends the thread after what was told before.
     pub(crate) fn stop(&self) {
         let _ = self.inputs.send(Input::Stop);
@@ -125,7 +135,7 @@ struct Worker {
     next: u64,
     shared: Arc<Shared>,
     items: broadcast::Sender<Arc<Vec<Item>>>,
-    watch: Option<Box<dyn Watch>>,
+    watch: Option<Watch>,
 }
 
 impl Worker {
@@ -134,15 +144,25 @@ impl Worker {
         loop {
             match inputs.recv_timeout(wait) {
                 Ok(Input::Landed(number, blob)) => self.decode(number, &blob),
-                Ok(Input::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Ok(Input::Acknowledge(id)) => {
+                    self.watch.iter_mut().for_each(|watch| watch.acknowledge(id));
+                }
+                Ok(Input::Close(id, answer)) => {
+                    let stood = self.watch.as_mut().is_some_and(|watch| watch.close(id));
+                    let _ = answer.send(stood); // Who asked may have gone.
+                }
+                Ok(Input::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
             wait = self.tick();
         }
+        if let Some(watch) = self.watch {
+            watch.stop();
+        }
     }
 
     fn tick(&mut self) -> Duration {
-        self.watch.as_mut().map_or(IDLE, |watch| watch.tick().min(IDLE))
+        self.watch.as_mut().map_or(IDLE, Watch::tick).min(IDLE)
     }
 
     fn decode(&mut self, number: u64, blob: &[u8]) {
@@ -191,7 +211,7 @@ impl Worker {
 }
 
 /// Commits that somebody who watches may be behind; then some are left out for them.
-const COMMITS_KEPT: usize = 1_024;
+pub(crate) const COMMITS_KEPT: usize = 1_024;
 /// Bytes of blobs on their way to the feed.
 const BYTES_MAX: usize = 64 << 20;
 /// How long the thread sleeps at most.

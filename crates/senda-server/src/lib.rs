@@ -31,6 +31,7 @@ mod tcp; // connections
 mod trace; // every message, for eyes
 mod udp; // the UDP socket
 mod wake; // how other threads wake the engine
+mod watch; // alert rules at work
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -62,6 +63,7 @@ pub struct Server {
     stats: Arc<Stats>,
     engine: JoinHandle<()>,
     store: JoinHandle<()>,
+    requests: std::sync::mpsc::Sender<store::Request>,
     feed: (Feed, JoinHandle<()>),
     /// Ends after the last TCP connection of a server that stops.
     connections: Option<tokio::task::JoinHandle<()>>,
@@ -84,7 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`]: an address that can't be bound, a data directory that can't be used, ...
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(mut config: Config) -> Result<Self, StartError> {
         config.check()?;
         let data = config.data.clone();
         let stats = Arc::new(Stats::default());
@@ -93,8 +95,23 @@ impl Server {
         let mut writer = store::open(&config)?;
         let desired = restore(&mut writer, &config)?;
         let live = Arc::new(Live::default());
+        let (requests_tx, requests) = std::sync::mpsc::channel();
+        let (changes, _) = tokio::sync::broadcast::channel(feed::COMMITS_KEPT);
+        let (rules, targets) = (config.rules.split_off(0), config.targets.split_off(0));
+        let lines = watch::Lines {
+            requests: requests_tx.clone(),
+            engine: control.clone(),
+            waker: waker.clone(),
+            changes: changes.clone(),
+        };
+        // Without rules too: what an earlier collector had to tell is told, alerts without a rule are cleared.
+        let is_idle = rules.is_empty() && watch::has_nothing_left(&mut writer)?;
+        let watch = match is_idle {
+            true => None,
+            false => Some(watch::Watch::start(&mut writer, rules, targets, lines)?),
+        };
         let (feed, feed_thread) =
-            Feed::start(config.data.clone(), None).map_err(StartError::Runtime)?;
+            Feed::start(config.data.clone(), changes, watch).map_err(StartError::Runtime)?;
         let udp = config.udp.as_deref().map(udp::Udp::bind).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -119,7 +136,6 @@ impl Server {
                 pause,
             )));
         }
-        let (requests_tx, requests) = std::sync::mpsc::channel();
         if let Some(names) = &config.http {
             let listener = runtime.block_on(tcp::bind(names))?;
             addresses.http = listener.local_addr().ok();
@@ -152,7 +168,7 @@ impl Server {
             waker.clone(),
             inputs,
             tcp_inputs,
-            requests_tx,
+            requests_tx.clone(),
             pause_tx,
             stats.clone(),
             (desired, live),
@@ -166,6 +182,7 @@ impl Server {
             stats,
             engine,
             store: store.map_err(StartError::Runtime)?,
+            requests: requests_tx,
             feed: (feed, feed_thread),
             connections,
             runtime,
@@ -194,10 +211,17 @@ impl Server {
         let _ = self.control.send(Input::Stop);
         self.waker.wake();
         let _ = self.engine.join();
-        let _ = self.store.join();
+        // The feed ends after the last commit, and the store after what the feed had to keep.
+        let (committed, wait) = std::sync::mpsc::channel::<()>();
+        let call: store::Call = Box::new(move |_, _| drop(committed));
+        if self.requests.send(store::Request::Call(call)).is_ok() {
+            let _ = wait.recv();
+        }
         let (feed, feed_thread) = self.feed;
         feed.stop();
         let _ = feed_thread.join();
+        let _ = self.requests.send(store::Request::Stop);
+        let _ = self.store.join();
         if let Some(connections) = self.connections {
             // ACKs and CLOSEs are on their way to sockets; who doesn't read them is not waited for.
             let ended = async { tokio::time::timeout(LAST_WORDS, connections).await };

@@ -56,16 +56,19 @@ impl Live {
         (known.config_rev, known.downlink) = (config_rev, downlink);
     }
 
-    /// A session ended.
-    pub(crate) fn end(&self, device: &str, stream: u64) {
+    /// A session ended; true when the device has another.
+    pub(crate) fn end(&self, device: &str, stream: u64) -> bool {
         let mut devices = self.lock();
+        let mut lives = false;
         if let Some(known) = devices.get_mut(device) {
             known.sessions.retain(|session| session.stream != stream);
+            lives = !known.sessions.is_empty();
         }
         // Devices that come and go for ever must not fill the memory: the store knows the others.
         if devices.len() > DEVICES_MAX {
             devices.retain(|_, device| !device.sessions.is_empty());
         }
+        lives
     }
 
     /// The device answered a CONFIG.

@@ -60,6 +60,10 @@ pub(crate) enum Request {
         notice: Notice,
     },
     Conclude(Conclusion),
+    /// What waits for a device.
+    Orders {
+        device: Arc<str>,
+    },
     /// Anything else, after the commit of what was asked before.
     Call(Call),
     Stop,
@@ -157,6 +161,8 @@ struct Batch {
     records: Vec<(Token, Arc<str>, u32)>,
     conclusions: Vec<Conclusion>,
     hellos: Vec<HelloReport>,
+    /// Devices for which something may wait.
+    waiting_for: Vec<Arc<str>>,
     calls: Vec<Call>,
     stop: bool,
 }
@@ -243,6 +249,12 @@ impl Keeper {
             let state = self.stream(&device, stream);
             let orders = state.as_ref().map_or_else(Vec::new, |_| self.orders(&device, now));
             self.tell(Input::Stream(token, state, orders));
+        }
+        for device in batch.waiting_for {
+            let orders = self.orders(&device, now);
+            if !orders.is_empty() {
+                self.tell(Input::Orders(device, orders));
+            }
         }
         self.waker.wake();
         for blob in self.writer.take_landed() {
@@ -374,6 +386,7 @@ impl Batch {
                 self.records.push((token, device, command_id));
             }
             Request::Conclude(conclusion) => self.conclusions.push(conclusion),
+            Request::Orders { device } => self.waiting_for.push(device),
             Request::Call(call) => self.calls.push(call),
             Request::Notice { device, stream, transport, software, notice } => {
                 if let Notice::Welcomed { config_rev, last_command_id, downlink, .. } = notice {

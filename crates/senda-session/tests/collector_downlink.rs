@@ -143,6 +143,33 @@ fn a_sleeping_device_gets_its_order_with_the_next_uplink() {
     assert_eq!(rig.only().flags & flag::MORE, 0);
 }
 
+/// A device that rebooted has a new stream; its old session lives on for a while, and must not keep what it never got.
+#[test]
+fn a_new_session_takes_over_what_an_older_one_of_the_device_has_not_sent() {
+    let mut rig = Rig::new();
+    let old = device(&mut rig, downlink::ALL);
+    order(&mut rig, command(5));
+    rig.commit();
+    assert_eq!(id_of(&rig.only()), (1, 5));
+    for down in [alert(7), command(6)] {
+        order(&mut rig, down);
+    }
+    let mut new = Script::new("gh-7", 2, at(5001));
+    new.hello.downlink = downlink::ALL;
+    let new = new.ready(&mut rig);
+    let to_new = |rig: &mut Rig| -> Vec<(u32, u32)> {
+        rig.got().iter().filter(|got| got.session == new.session).map(id_of).collect()
+    };
+    rig.wait(secs(2)); // Its first copy went beside WELCOME.
+    assert_eq!(to_new(&mut rig), [(1, 7)]);
+    new.done(&mut rig, 1, MessageType::Alert, 7);
+    rig.commit();
+    assert_eq!(to_new(&mut rig), [(2, 6)]);
+    // The command that may have left is not sent again; its DONE still counts where it is.
+    old.done(&mut rig, 1, MessageType::Command, 5);
+    assert!(matches!(rig.outcomes().last(), Some((5, Outcome::Done { .. }))));
+}
+
 /// Spec §7.7: desired state, so that only the newest counts.
 #[test]
 fn a_newer_config_takes_the_place_of_one_that_waits() {

@@ -214,7 +214,9 @@ fn a_command_is_executed_at_most_once_and_done_means_that_it_was() {
                     assert!(executed.contains(id));
                     done += 1;
                 }
-                Outcome::NoTaker | Outcome::Expired => assert!(!executed.contains(id)),
+                Outcome::NoTaker | Outcome::NotRecorded | Outcome::Expired => {
+                    assert!(!executed.contains(id));
+                }
                 Outcome::Sent | Outcome::Unknown => {
                     assert!(world.rig.store.sent_commands.contains(id));
                 }

@@ -1,4 +1,4 @@
-//! What goes to the devices and what they answered: commands, settings, reports, alerts.
+//! What goes to the devices and what they answered: commands, settings, reports.
 //!
 //! Few and small beside the readings: each change is one transaction with a sync, so that what the API or a device was
 //! told is on disk first. Lists of values are kept as specification 4.4 writes them, count included.
@@ -140,50 +140,6 @@ pub struct ReportRecord {
     pub results: Vec<u8>,
     /// When it came, µs since 1970.
     pub answered: Option<i64>,
-}
-
-/// An alert: a rule's condition that held, or holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AlertRecord {
-    /// The same for raising and clearing. Spec §5.19.
-    pub id: u32,
-    /// Name of the rule.
-    pub rule: String,
-    /// Whom it is about.
-    pub device: String,
-    /// Of which schema; may be empty.
-    pub schema: String,
-    /// Of which channel; may be empty.
-    pub channel: String,
-    /// 0 information, 1 warning, 2 critical.
-    pub severity: u8,
-    /// It holds.
-    pub raised: bool,
-    /// When it began to hold, µs since 1970.
-    pub raised_at: i64,
-    /// When it ceased to.
-    pub cleared_at: Option<i64>,
-    /// When somebody said that they saw it.
-    pub acknowledged_at: Option<i64>,
-    /// Who.
-    pub acknowledged_by: String,
-    /// For people.
-    pub text: String,
-    /// A list (spec §4.4), count included: value, threshold.
-    pub values: Vec<u8>,
-    /// The device has answered the ALERT of the present state.
-    pub told: bool,
-}
-
-/// Which alerts to show.
-#[derive(Clone, Debug, Default)]
-pub struct AlertQuery {
-    /// Of this device alone.
-    pub device: Option<String>,
-    /// Only those that hold, or only those that do not.
-    pub raised: Option<bool>,
-    /// At most this many, the newest.
-    pub limit: usize,
 }
 
 impl Writer {
@@ -448,125 +404,8 @@ impl Writer {
         self.with(now, |store, _| settings(&store.conn))
     }
 
-    /// Stores an alert that was raised; the id is chosen here and returned.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing is changed.
-    pub fn raise_alert(&mut self, alert: &AlertRecord, now: i64) -> Result<u32, StoreError> {
-        self.transact(now, |conn| {
-            let id: u32 =
-                conn.query_row("SELECT coalesce(max(id), 0) + 1 FROM alerts", [], |row| {
-                    row.get(0)
-                })?;
-            conn.execute(
-                "INSERT INTO alerts (id, rule, device, schema, channel, severity, raised, raised_at,
-                     acknowledged_by, text, list, told)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, '', ?8, ?9, 0)",
-                params![
-                    id,
-                    alert.rule,
-                    alert.device,
-                    alert.schema,
-                    alert.channel,
-                    alert.severity,
-                    alert.raised_at,
-                    alert.text,
-                    alert.values
-                ],
-            )?;
-            Ok(id)
-        })
-    }
-
-    /// Notes that an alert ceased to hold; the record, unless it had before.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing is changed.
-    pub fn clear_alert(
-        &mut self,
-        id: u32,
-        time: i64,
-        now: i64,
-    ) -> Result<Option<AlertRecord>, StoreError> {
-        self.transact(now, |conn| {
-            let changed = conn.execute(
-                "UPDATE alerts SET raised = 0, cleared_at = ?2, told = 0 WHERE id = ?1 AND raised",
-                params![id, time],
-            )?;
-            if changed == 0 { Ok(None) } else { alert(conn, id) }
-        })
-    }
-
-    /// Notes that somebody saw an alert; the record, unless there is none.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing is changed.
-    pub fn acknowledge_alert(
-        &mut self,
-        id: u32,
-        by: &str,
-        now: i64,
-    ) -> Result<Option<AlertRecord>, StoreError> {
-        self.transact(now, |conn| {
-            conn.execute(
-                "UPDATE alerts SET acknowledged_at = ?2, acknowledged_by = ?3
-                 WHERE id = ?1 AND acknowledged_at IS NULL",
-                params![id, now, by],
-            )?;
-            alert(conn, id)
-        })
-    }
-
-    /// Notes that the device has answered the ALERT of this state.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing is changed.
-    pub fn alert_told(&mut self, id: u32, raised: bool, now: i64) -> Result<(), StoreError> {
-        self.transact(now, |conn| {
-            conn.execute(
-                "UPDATE alerts SET told = 1 WHERE id = ?1 AND raised = ?2",
-                params![id, raised],
-            )?;
-            Ok(())
-        })
-    }
-
-    /// Alerts of a device that it has not answered, oldest first; those that changed before `since` are old news.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn untold_alerts(
-        &mut self,
-        device: &str,
-        since: i64,
-        now: i64,
-    ) -> Result<Vec<AlertRecord>, StoreError> {
-        self.with(now, |store, _| {
-            let sql = format!(
-                "SELECT {ALERT} FROM alerts
-                 WHERE device = ?1 AND told = 0 AND coalesce(cleared_at, raised_at) >= ?2 ORDER BY id LIMIT 16"
-            );
-            let mut statement = store.conn.prepare_cached(&sql)?;
-            let found = statement.query_map(params![device, since], read_alert)?;
-            Ok(found.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// All alerts that hold, for a watcher that begins.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn raised_alerts(&mut self, now: i64) -> Result<Vec<AlertRecord>, StoreError> {
-        self.with(now, |store, _| {
-            let sql = format!("SELECT {ALERT} FROM alerts WHERE raised ORDER BY id");
-            let mut statement = store.conn.prepare(&sql)?;
-            let found = statement.query_map([], read_alert)?;
-            Ok(found.collect::<Result<_, _>>()?)
-        })
-    }
-
     /// Runs `action` in a transaction of its own, synced.
-    fn transact<T>(
+    pub(crate) fn transact<T>(
         &mut self,
         now: i64,
         action: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -634,43 +473,11 @@ impl Reader {
             Ok(found.collect::<Result<_, _>>()?)
         })
     }
-
-    /// Alerts, the newest last.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn alerts(&self, query: &AlertQuery) -> Result<Vec<AlertRecord>, StoreError> {
-        self.read(|conn| {
-            let sql = format!(
-                "SELECT {ALERT} FROM alerts WHERE (?1 IS NULL OR device = ?1) AND (?2 IS NULL OR raised = ?2)
-                 ORDER BY id DESC LIMIT ?3"
-            );
-            let mut statement = conn.prepare(&sql)?;
-            let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-            let found =
-                statement.query_map(params![query.device, query.raised, limit], read_alert)?;
-            let mut found: Vec<AlertRecord> = found.collect::<Result<_, _>>()?;
-            found.reverse();
-            Ok(found)
-        })
-    }
-
-    /// One alert.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn alert(&self, id: u32) -> Result<Option<AlertRecord>, StoreError> {
-        self.read(|conn| alert(conn, id))
-    }
 }
 
 const COMMAND: &str = "device, id, name, arguments, created, expires, state, sent, ended, status, text, results, begun";
 const REPORT: &str =
     "config_rev, last_command_id, downlink, revision, status, text, results, answered";
-const ALERT: &str =
-    "id, rule, device, schema, channel, severity, raised, raised_at, cleared_at, acknowledged_at,
-    acknowledged_by, text, list, told";
-
 fn command(conn: &Connection, device: &str, id: u32) -> Result<Option<CommandRecord>, StoreError> {
     let sql = format!("SELECT {COMMAND} FROM commands WHERE device = ?1 AND id = ?2");
     Ok(conn.prepare_cached(&sql)?.query_row(params![device, id], read_command).optional()?)
@@ -738,29 +545,5 @@ fn read_report(row: &Row<'_>, first: usize) -> rusqlite::Result<ReportRecord> {
         text: row.get::<_, Option<String>>(first + 5)?.unwrap_or_default(),
         results: row.get::<_, Option<Vec<u8>>>(first + 6)?.unwrap_or_else(|| vec![0]),
         answered: row.get(first + 7)?,
-    })
-}
-
-fn alert(conn: &Connection, id: u32) -> Result<Option<AlertRecord>, StoreError> {
-    let sql = format!("SELECT {ALERT} FROM alerts WHERE id = ?1");
-    Ok(conn.prepare_cached(&sql)?.query_row([id], read_alert).optional()?)
-}
-
-fn read_alert(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
-    Ok(AlertRecord {
-        id: row.get(0)?,
-        rule: row.get(1)?,
-        device: row.get(2)?,
-        schema: row.get(3)?,
-        channel: row.get(4)?,
-        severity: row.get(5)?,
-        raised: row.get(6)?,
-        raised_at: row.get(7)?,
-        cleared_at: row.get(8)?,
-        acknowledged_at: row.get(9)?,
-        acknowledged_by: row.get(10)?,
-        text: row.get(11)?,
-        values: row.get(12)?,
-        told: row.get(13)?,
     })
 }

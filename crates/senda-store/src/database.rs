@@ -203,6 +203,7 @@ pub(crate) const OWN_NAMES: &[&str] = &[
     "labels",
     "ledger",
     "meta",
+    "notices",
     "readings",
     "refused",
     "reports",
@@ -379,10 +380,18 @@ CREATE TABLE alerts (
     acknowledged_by TEXT NOT NULL,
     text TEXT NOT NULL,
     list BLOB NOT NULL,                   -- value, threshold: specification 4.4, count included
-    told INTEGER NOT NULL                 -- the device has answered the ALERT of this state
+    told INTEGER NOT NULL,                -- the device has answered the ALERT of this state
+    closed INTEGER NOT NULL DEFAULT 0     -- 1: cleared by hand, and its condition was not seen to be over since
 );
-CREATE INDEX alerts_raised ON alerts (raised) WHERE raised;
+CREATE INDEX alerts_standing ON alerts (id) WHERE raised OR closed;
 CREATE INDEX alerts_by_device ON alerts (device, told);
+CREATE TABLE notices (                    -- what webhooks and programs have still to be told
+    id INTEGER PRIMARY KEY,
+    target TEXT NOT NULL,
+    key TEXT NOT NULL,                    -- the same for each attempt
+    report TEXT NOT NULL,                 -- JSON
+    UNIQUE (target, key)
+);
 CREATE VIEW readings (time, device, channel, unit, value) AS SELECT 0, '', '', '', NULL WHERE 0;
 CREATE VIEW ledger AS                     -- filed rows of each stream, and what became of them
     SELECT d.name AS device, printf('%016x', s.stream) AS stream, s.mark AS next_row, s.resolved,

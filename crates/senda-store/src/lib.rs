@@ -64,10 +64,11 @@ mod marks; // which rows of a stream are resolved
 
 mod writer; // the one writer: open, land, recover
 
+mod alerts; // conditions that hold, and who has still to hear of them
 mod backup; // copies of a store that is in use
 mod catalog; // schemas, and the tables and columns that hold them
 mod checkpoint; // the log goes into the database
-mod control; // commands, settings, reports, alerts
+mod control; // commands, settings, reports
 mod database; // the file: connection, version, tables of our own
 mod filing; // from the inbox to the tables
 mod follower; // what has just landed, decoded
@@ -81,10 +82,10 @@ mod streams; // marks and schemas of the streams in use
 mod time; // the best estimate of when a sample was taken
 mod value; // one reading, and its column
 
+pub use alerts::{AlertQuery, AlertRecord, LatestRecord, NoticeRecord};
 pub use checkpoint::Checkpointer;
 pub use control::{
-    AlertQuery, AlertRecord, CommandEnd, CommandRecord, CommandState, HelloReport, ReportRecord,
-    SettingsRecord,
+    CommandEnd, CommandRecord, CommandState, HelloReport, ReportRecord, SettingsRecord,
 };
 pub use error::{OpenError, StoreError};
 pub use filing::Filing;

@@ -152,11 +152,20 @@ impl Store {
         Ok(Sweep::Readings { at: Place { after, ..at }, cutoff })
     }
 
-    /// Events and streams. A stream's rows may be dated a day after it was last heard, so it stays for longer.
+    /// Events, commands and alerts that have ended, and streams. A stream's rows may be dated a day after it was last heard, so it stays for longer.
     fn delete_records(&mut self, cutoff: i64, budget: &mut usize) -> Result<Sweep, StoreError> {
-        let sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)";
-        let deleted = self.conn.prepare_cached(sql)?.execute(params![cutoff, limit(*budget)])?;
-        *budget = budget.saturating_sub(deleted);
+        for sql in [
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)",
+            // The last one of a device stays: ids go on from there.
+            "DELETE FROM commands WHERE (device, id) IN (SELECT device, id FROM commands c WHERE created < ?1
+                 AND ended < ?1 AND id < (SELECT max(id) FROM commands WHERE device = c.device)
+                 ORDER BY created LIMIT ?2)",
+            "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE NOT raised AND NOT closed
+                 AND cleared_at < ?1 AND id < (SELECT max(id) FROM alerts) ORDER BY id LIMIT ?2)",
+        ] {
+            let deleted = self.conn.prepare_cached(sql)?.execute(params![cutoff, limit(*budget)])?;
+            *budget = budget.saturating_sub(deleted);
+        }
         let silent: Vec<(i64, String, i64)> = self
             .conn
             .prepare_cached(

@@ -4,8 +4,8 @@ mod common;
 
 use common::{NOW, SECOND, land, open, samples};
 use senda_store::{
-    AlertQuery, AlertRecord, CommandEnd, CommandState, Follower, HelloReport, Outcome, Reader,
-    What, Writer,
+    AlertQuery, AlertRecord, CommandEnd, CommandState, Follower, HelloReport, NoticeRecord,
+    Options, Outcome, Reader, Retention, What, Writer,
 };
 
 const TTL: i64 = 600 * SECOND;
@@ -142,7 +142,7 @@ fn an_alert_is_raised_seen_cleared_and_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = open(dir.path());
     let alert = AlertRecord {
-        id: 0,
+        id: 1,
         rule: "hot".into(),
         device: "gh-7".into(),
         schema: "greenhouse".into(),
@@ -156,26 +156,74 @@ fn an_alert_is_raised_seen_cleared_and_told() {
         text: "41.5 Cel".into(),
         values: vec![0],
         told: false,
+        closed: false,
     };
-    let id = writer.raise_alert(&alert, NOW).unwrap();
-    assert_eq!(writer.raised_alerts(NOW).unwrap(), [AlertRecord { id, ..alert }]);
+    let notice =
+        |key: &str| NoticeRecord { target: "ops".into(), key: key.into(), report: "{}".into() };
+    writer.raise_alert(&alert, &[notice("up")], NOW).unwrap();
+    assert_eq!(writer.standing_alerts(NOW).unwrap(), (vec![alert.clone()], 1));
     let told = |writer: &mut Writer| writer.untold_alerts("gh-7", 0, NOW).unwrap().len();
     assert_eq!(told(&mut writer), 1);
-    writer.alert_told(id, true, NOW).unwrap();
+    writer.alert_told(1, true, NOW).unwrap();
     assert_eq!(told(&mut writer), 0);
-    let seen = writer.acknowledge_alert(id, "ana", NOW + 1).unwrap().unwrap();
+    let seen = writer.acknowledge_alert(1, "ana", NOW + 1).unwrap().unwrap();
     assert_eq!((seen.raised, &*seen.acknowledged_by), (true, "ana"));
-    let again = writer.acknowledge_alert(id, "eva", NOW + 2).unwrap().unwrap();
+    let again = writer.acknowledge_alert(1, "eva", NOW + 2).unwrap().unwrap();
     assert_eq!((again.acknowledged_at, &*again.acknowledged_by), (Some(NOW + 1), "ana"));
-    assert!(writer.clear_alert(id, NOW + 3, NOW + 3).unwrap().is_some());
-    assert!(writer.clear_alert(id, NOW + 4, NOW + 4).unwrap().is_none(), "it was cleared");
+    let cleared = AlertRecord {
+        raised: false,
+        closed: true,
+        cleared_at: Some(NOW + 3),
+        text: "cool".into(),
+        ..alert
+    };
+    let first = writer.clear_alert(&cleared, &[notice("down"), notice("up")], NOW + 3).unwrap();
+    assert_eq!(first.map(|alert| (alert.raised, alert.text)), Some((false, "cool".into())));
+    assert_eq!(writer.clear_alert(&cleared, &[], NOW + 4).unwrap(), None, "it was cleared");
     assert_eq!(told(&mut writer), 1, "that it is cleared is news again");
-    writer.alert_told(id, true, NOW).unwrap();
+    writer.alert_told(1, true, NOW).unwrap();
     assert_eq!(told(&mut writer), 1, "an answer to the old state is not one to the new one");
+    // Closed by hand it stands until its condition was seen to be over.
+    assert_eq!(writer.standing_alerts(NOW).unwrap().0.len(), 1);
+    writer.alert_over(1, NOW).unwrap();
+    assert_eq!(writer.standing_alerts(NOW).unwrap(), (vec![], 1));
+    // What has to be told is kept once, over a restart, until it is settled.
+    drop(writer);
+    let mut writer = open(dir.path());
+    assert_eq!(writer.notices(NOW).unwrap(), [notice("up"), notice("down")]);
+    writer.settle_notice("ops", "up", None, NOW).unwrap();
+    writer.settle_notice("ops", "down", Some(("gh-7", "notify-refused", "no")), NOW).unwrap();
+    assert_eq!(writer.notices(NOW).unwrap(), []);
     let reader = Reader::open(dir.path()).unwrap();
     let query = AlertQuery { raised: Some(false), limit: 10, ..AlertQuery::default() };
     assert_eq!(reader.alerts(&query).unwrap()[0].cleared_at, Some(NOW + 3));
     assert_eq!(reader.alerts(&AlertQuery { raised: Some(true), ..query }).unwrap(), []);
+    let kinds: Vec<String> =
+        reader.events(None, None, 9).unwrap().into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, ["alert-raised", "notify-refused", "alert-closed"]);
+}
+
+#[test]
+fn the_latest_row_of_each_device_and_schema_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    assert_eq!(writer.latest(NOW).unwrap(), []);
+    for (device, stream, time) in [("gh-7", 1, NOW), ("gh-8", 2, NOW + SECOND)] {
+        land(&mut writer, device, stream, NOW + 2 * SECOND, common::declare_simple());
+        for (row, earlier) in [(0, 0), (1, SECOND)] {
+            let rows = common::simple_rows(row, time - earlier, &[1.0]);
+            land(&mut writer, device, stream, NOW + 2 * SECOND, rows);
+        }
+    }
+    writer.file_all(NOW).unwrap();
+    let found: Vec<_> = writer
+        .latest(NOW)
+        .unwrap()
+        .into_iter()
+        .map(|latest| (latest.device, latest.time, latest.received))
+        .collect();
+    let received = NOW + 2 * SECOND;
+    assert_eq!(found, [("gh-7".into(), NOW, received), ("gh-8".into(), NOW + SECOND, received)]);
 }
 
 /// What a follower sees, commit by commit, is what a query finds in the end: rows that were new, once.
@@ -248,4 +296,20 @@ fn devices_show_their_ledger_and_events_are_found() {
     let events = reader.events(Some("gh-9"), None, 10).unwrap();
     assert_eq!((events.len(), &*events[0].text, events[0].stream), (1, "beside", 2));
     assert_eq!(reader.events(Some("gh-7"), None, 10).unwrap(), []);
+}
+
+#[test]
+fn what_has_ended_goes_with_the_readings_of_its_age_and_numbers_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Retention { age: Some(100 * SECOND), bytes: None };
+    let mut writer = common::open_with(dir.path(), Options { retention, ..Options::default() });
+    let ended = add(&mut writer, "gh-7");
+    writer.command_ended("gh-7", ended, CommandState::Done, &CommandEnd::default(), NOW).unwrap();
+    add(&mut writer, "gh-7");
+    let last = add(&mut writer, "gh-7");
+    writer.command_ended("gh-7", last, CommandState::Done, &CommandEnd::default(), NOW).unwrap();
+    while writer.retain(NOW + 200 * SECOND, 1).unwrap() {}
+    let left = Reader::open(dir.path()).unwrap().commands(None, 10).unwrap();
+    assert_eq!(left.iter().map(|command| command.id).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(add(&mut writer, "gh-7"), 4);
 }

@@ -19,7 +19,7 @@ pub(crate) struct AlertEntry {
     device: String,
     /// A schema name or pattern; any, if left out.
     schema: Option<String>,
-    /// A channel, or an element of a vector, such as "accel[2]".
+    /// A channel, or an element of a vector, such as `accel[2]`.
     channel: Option<String>,
     /// Raise above this.
     above: Option<f64>,

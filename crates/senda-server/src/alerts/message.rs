@@ -1,40 +1,59 @@
-//! A transition as the body of an ALERT. Spec §5.19.
+//! A transition as the store keeps it, and as the body of an ALERT. Spec §5.19.
 
-use senda_store::Value;
+use senda_store::{AlertRecord, Value};
 use senda_wire::registry::{CRC_LEN, HEADER_LEN, MESSAGE_MAX, TEXT_MAX};
 use senda_wire::{Alert, Head, List, Message, NamedValue, TypedValue, ValueType};
 
 use super::quantity::Quantity;
 use super::text::cut;
-use super::transition::Transition;
+use super::transition::{Change, Transition};
 
-/// The body of the ALERT that tells a device. `id` is the same for raising and clearing. A text of more than
-/// [`TEXT_MAX`] bytes is cut; the body always fits a datagram, but not always a device that takes short messages only:
-/// what exceeds `body_max` goes, the text last.
+/// The body of the ALERT that tells a device. A text of more than [`TEXT_MAX`] bytes is cut; the body always fits a
+/// datagram, but not always a device that takes short messages only: what exceeds `body_max` goes, the text last.
 ///
 /// Returns `None` where even that does not fit.
-pub fn alert_body(id: u32, transition: &Transition, body_max: usize) -> Option<Vec<u8>> {
-    let text = cut(&transition.text, TEXT_MAX);
-    let values = quantities(transition);
-    let whole = encode(id, transition, &text, &values)?;
+pub fn alert_body(alert: &AlertRecord, body_max: usize) -> Option<Vec<u8>> {
+    let text = cut(&alert.text, TEXT_MAX);
+    let values = List::decode(&alert.values).ok()?;
+    let whole = encode(alert, &text, values)?;
     if whole.len() <= body_max {
         return Some(whole);
     }
-    let bare = encode(id, transition, &text, &[])?;
+    let bare = encode(alert, &text, List::default())?;
     let excess = bare.len().saturating_sub(body_max);
     let shorter = cut(&text, text.len().saturating_sub(excess));
-    encode(id, transition, &shorter, &[]).filter(|body| body.len() <= body_max)
+    encode(alert, &shorter, List::default()).filter(|body| body.len() <= body_max)
+}
+
+/// What the store keeps of an alert after a transition. Of one that was cleared: only what clearing says.
+pub fn to_record(id: u32, transition: &Transition) -> AlertRecord {
+    let raised = transition.change.is_raised();
+    AlertRecord {
+        id,
+        rule: transition.key.rule.to_string(),
+        device: transition.key.device.to_string(),
+        schema: transition.key.schema.to_string(),
+        channel: transition.key.channel.to_string(),
+        severity: transition.severity.code(),
+        raised,
+        raised_at: transition.time,
+        cleared_at: (!raised).then_some(transition.time),
+        acknowledged_at: None,
+        acknowledged_by: String::new(),
+        text: transition.text.clone(),
+        values: value_list(transition),
+        told: false,
+        closed: transition.change == Change::Closed,
+    }
 }
 
 /// The values of a transition as a list (spec §4.4), count included: `value`, `threshold`, `rule`.
-pub fn value_list(transition: &Transition) -> Vec<u8> {
-    let body = encode(0, transition, "", &quantities(transition)).unwrap_or_default();
-    let before = FIXED_LEN + 3 + transition.key.schema.len() + transition.key.channel.len();
-    body.get(before..).map_or_else(|| vec![0], <[u8]>::to_vec)
+fn value_list(transition: &Transition) -> Vec<u8> {
+    let mut room = vec![0; MESSAGE_MAX];
+    let list = List::build(&quantities(transition), &mut room).unwrap_or_default();
+    let count = u8::try_from(list.len()).unwrap_or(0); // Three at most.
+    [&[count], list.bytes()].concat()
 }
-
-/// Bytes before the texts.
-const FIXED_LEN: usize = 14;
 
 /// The named values of a transition.
 fn quantities(transition: &Transition) -> Vec<NamedValue<'_>> {
@@ -70,21 +89,14 @@ fn typed(quantity: &Quantity) -> Option<TypedValue<'_>> {
     Some(TypedValue { exponent: quantity.exponent, value })
 }
 
-fn encode(
-    id: u32,
-    transition: &Transition,
-    text: &str,
-    values: &[NamedValue<'_>],
-) -> Option<Vec<u8>> {
-    let mut list = vec![0; MESSAGE_MAX];
-    let values = List::build(values, &mut list).ok()?;
+fn encode(alert: &AlertRecord, text: &str, values: List<'_>) -> Option<Vec<u8>> {
     let alert = Alert {
-        id,
-        time: transition.time,
-        raised: transition.change.is_raised(),
-        severity: transition.severity.code(),
-        schema: &transition.key.schema,
-        channel: &transition.key.channel,
+        id: alert.id,
+        time: alert.cleared_at.unwrap_or(alert.raised_at),
+        raised: alert.raised,
+        severity: alert.severity,
+        schema: &alert.schema,
+        channel: &alert.channel,
         text,
         values,
     };

@@ -1,7 +1,7 @@
 //! Alerts: rules over the rows that are stored, and the way outwards.
 //!
 //! ```text
-//!   committed rows --> Watcher::observe --+                       +--> the alerts table, ALERT to the device (alert_body)
+//!   committed rows --> Watcher::observe --+                       +--> the alerts table (to_record), ALERT to the device (alert_body)
 //!   the clock -------> Watcher::tick -----+--> Transition --------+
 //!   people ----------> acknowledge, close-+                       +--> Report --> Outward: webhooks, programs --> Outcome
 //! ```
@@ -20,7 +20,7 @@ mod transition; // what happens to alerts
 mod watched; // one rule on one device: transitions and dues
 mod watcher; // all rules on all devices
 
-pub use message::{alert_body, value_list};
+pub use message::{alert_body, to_record};
 pub use quantity::Quantity;
 pub use rule::{Condition, Expected, Hold, Problem, Rule, RuleError, Severity, Side, check_rules};
 pub use transition::{Change, Complaint, Key, Seen, Standing, Transition};

@@ -26,6 +26,10 @@ pub(super) struct Who {
     by: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// Alerts, the newest last.
 pub(super) async fn list(
     State(control): Shared,
@@ -60,7 +64,19 @@ pub(super) async fn acknowledge(
     seen.map(|alert| axum::Json(to_json(&alert))).ok_or_else(|| missing(id))
 }
 
-pub(super) fn missing(id: u32) -> Problem {
+/// Somebody closes it: it is raised again only after its condition was false in between.
+pub(super) async fn clear(
+    State(control): Shared,
+    path: Result<Path<u32>, PathRejection>,
+    body: Body,
+) -> Answer {
+    let Path(id) = path?;
+    let Nothing {} = parse(body)?;
+    let closed = control.close_alert(id).await?;
+    closed.map(|alert| axum::Json(to_json(&alert))).ok_or_else(|| missing(id))
+}
+
+fn missing(id: u32) -> Problem {
     Problem::missing(format!("there is no alert {id}"))
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn router(control: Arc<Control>, names: Vec<String>) -> Router {
         .route("/alerts", get(alerts::list))
         .route("/alerts/{id}", get(alerts::one))
         .route("/alerts/{id}/acknowledge", post(alerts::acknowledge))
+        .route("/alerts/{id}/clear", post(alerts::clear))
         .route("/readings", get(readings::list))
         .route("/events", get(readings::events))
         .route("/tail", get(tail::tail))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use senda_server::alerts::{
     Change, Condition, Expected, Hold, Key, Rule, Seen, Side, Transition, Watcher, alert_body,
-    value_list,
+    to_record,
 };
 use senda_store::{Sample, Value};
 use senda_wire::ValueType;
@@ -202,8 +202,8 @@ proptest! {
             said.extend(watcher.tick(now));
             for transition in said {
                 prop_assert!(transition.text.len() <= 255);
-                prop_assert!(alert_body(1, &transition, 1100).is_some(), "{:?}", transition);
-                prop_assert!(!value_list(&transition).is_empty());
+                prop_assert!(alert_body(&to_record(1, &transition), 1100).is_some(), "{:?}", transition);
+                prop_assert!(!to_record(1, &transition).values.is_empty());
                 transition.value.map(|value| value.json());
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use senda_server::alerts::Change::{Cleared, Closed, Over, Raised, Reminder};
 use senda_server::alerts::{
-    Complaint, Condition, Expected, Hold, Seen, Side, Watcher, alert_body, value_list,
+    Complaint, Condition, Expected, Hold, Seen, Side, Watcher, alert_body, to_record,
 };
 use senda_store::{Sample, Value};
 use senda_wire::{Frame, Message, MessageType, ValueType};
@@ -455,7 +455,7 @@ fn an_alert_goes_to_the_device_with_typed_values() {
     let mut watcher = watch(vec![rule("low", below)]);
     let low = row("gh-7", &schema, T + S, vec![Some(Value::Unsigned(3299))]);
     let raised = watcher.observe(&low).remove(0);
-    let body = alert_body(9, &raised, 1100).unwrap();
+    let body = alert_body(&to_record(9, &raised), 1100).unwrap();
     let code = MessageType::Alert.code();
     let read = |body: &[u8]| {
         let frame = Frame { flags: 0, code, session: 1, seq: 1, body, bytes: body };
@@ -467,13 +467,13 @@ fn an_alert_goes_to_the_device_with_typed_values() {
     };
     assert_eq!(read(&body).1, ["value", "threshold", "rule"]);
     assert_eq!(read(&body).0, raised.text);
-    let list = value_list(&raised);
+    let list = to_record(9, &raised).values;
     assert!(body.ends_with(&list), "the list stands at the end");
     // value: name, u16, exponent -3, one element, 3299.
     assert_eq!(&list[..12], [&[3, 5][..], b"value", &[3, 0xFD, 1, 0x0C, 0xE3]].concat());
-    let short = alert_body(9, &raised, 60).unwrap();
+    let short = alert_body(&to_record(9, &raised), 60).unwrap();
     assert!(short.len() <= 60);
     let (text, names) = read(&short);
     assert!(names.is_empty() && raised.text.starts_with(text.trim_end_matches('…')), "{text}");
-    assert_eq!(alert_body(9, &raised, 20), None);
+    assert_eq!(alert_body(&to_record(9, &raised), 20), None);
 }

@@ -45,7 +45,9 @@ impl Collector {
         decode_body(down.kind, &down.body)?;
         let device: Arc<str> = device.into();
         let takers = self.sessions_of(&device).into_iter();
-        let takers = takers.filter(|id| self.sessions.get(id).is_some_and(|s| takes(s, &down)));
+        let takers = takers.filter(|id| {
+            self.sessions.get(id).is_some_and(|s| takes(s, down.kind, down.body.len()))
+        });
         let newest = takers.max_by_key(|id| self.sessions.get(id).map(|session| session.opened));
         match newest {
             Some(id) => self.order(now, id, down),
@@ -99,7 +101,7 @@ impl Collector {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if !takes(session, &down) || session.down.queue.len() >= queue_max {
+        if !takes(session, down.kind, down.body.len()) || session.down.queue.len() >= queue_max {
             let device = session.device.clone();
             return self.outcome(device, down.kind, down.id, Outcome::NoTaker);
         }
@@ -110,6 +112,38 @@ impl Collector {
             body: down.body,
             expires,
         });
+        self.pump_down(now, id);
+    }
+
+    /// A new session takes over what its device's other sessions have not sent, and what may be sent twice: they may be
+    /// dead without knowing it. A command that may have left stays where it is. Spec §7.7e.
+    pub(super) fn inherit_down(&mut self, now: Now, id: u32) {
+        let Some(device) = self.sessions.get(&id).map(|session| session.device.clone()) else {
+            return;
+        };
+        let mut orders = Vec::new();
+        for other in self.sessions_of(&device).into_iter().filter(|other| *other != id) {
+            let Some(session) = self.sessions.get_mut(&other) else {
+                continue;
+            };
+            let repeats =
+                |outstanding: &mut Outstanding| outstanding.order.kind != MessageType::Command;
+            if let Some(outstanding) = session.down.outstanding.take_if(repeats) {
+                self.timers.stop(Timer::Downlink(other));
+                orders.push(outstanding.order);
+            }
+            orders.extend(session.down.queue.drain(..));
+        }
+        for order in orders {
+            let Some(session) = self.sessions.get_mut(&id) else {
+                return;
+            };
+            if takes(session, order.kind, order.body.len()) {
+                session.down.queue.push_back(order);
+            } else {
+                self.outcome(device.clone(), order.kind, order.id, Outcome::NoTaker);
+            }
+        }
         self.pump_down(now, id);
     }
 
@@ -248,8 +282,8 @@ impl Collector {
 }
 
 /// True when the device said that it takes this kind, and messages of this length. Spec §7.7c, §5.1.
-fn takes(session: &Session, down: &Down) -> bool {
-    let bit = match down.kind {
+fn takes(session: &Session, kind: MessageType, body_len: usize) -> bool {
+    let bit = match kind {
         MessageType::Config => downlink::CONFIG,
         MessageType::Command => downlink::COMMAND,
         MessageType::Alert => downlink::ALERT,
@@ -257,7 +291,7 @@ fn takes(session: &Session, down: &Down) -> bool {
     };
     let longest =
         if session.is_udp() { session.max_msg.min(DATAGRAM_MAX) } else { session.max_msg };
-    session.downlink & bit != 0 && HEADER_LEN + down.body.len() + CRC_LEN <= longest
+    session.downlink & bit != 0 && HEADER_LEN + body_len + CRC_LEN <= longest
 }
 
 /// The body as a message of its kind.

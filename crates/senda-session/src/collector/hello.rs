@@ -202,6 +202,7 @@ impl Collector {
         if let Some(clock) = opening.clock {
             self.land_quietly(now, id, What::Clock(clock));
         }
+        self.inherit_down(now, id);
         self.order_config(now, id, opening.config_rev, config);
     }
 

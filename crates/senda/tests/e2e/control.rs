@@ -10,12 +10,12 @@ use crate::processes::{Collector, Outcome, Running, run, senda, wait_for};
 use crate::wire::{COMMAND, DONE, Device, b_text, be32};
 
 /// `senda` with the address of this collector's API.
-fn ask(collector: &Collector, arguments: &[&str]) -> Outcome {
+pub(crate) fn ask(collector: &Collector, arguments: &[&str]) -> Outcome {
     run(senda(arguments).env("SENDA_HTTP", collector.http.to_string()))
 }
 
 /// What it prints with `--format json`, line by line.
-fn asked(collector: &Collector, arguments: &[&str]) -> Vec<Json> {
+pub(crate) fn asked(collector: &Collector, arguments: &[&str]) -> Vec<Json> {
     let outcome = ask(collector, &[arguments, &["--format", "json"]].concat());
     let lines = outcome.stdout.lines();
     lines.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{outcome:?}"))).collect()

@@ -3,6 +3,7 @@
 //! A test starts what it needs: ports that the system chose, a temporary directory, children that end with the test.
 //! It waits for what it can see, never for a time.
 
+mod alerts; // rules, and who hears of them
 mod by_hand; // one conversation from the specification, byte by byte
 mod commands; // what the other subcommands print, and their exit codes
 mod control; // the API: commands, settings, devices, tail

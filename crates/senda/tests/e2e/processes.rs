@@ -114,6 +114,8 @@ pub(crate) struct Collector {
     pub(crate) udp: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) data: PathBuf,
+    /// Further arguments, for the next one.
+    more: Vec<String>,
     stderr: Arc<Mutex<String>>,
     // Kept open: a collector may print.
     _stdout: BufReader<ChildStdout>,
@@ -141,9 +143,19 @@ impl Collector {
         let addresses = [self.tcp, self.udp, self.http];
         // Somebody else may have one of the ports for a moment.
         let next = wait_for("collector on the same ports", || {
-            Self::launch(&self.data, addresses, &[]).ok()
+            let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+            Self::launch(&self.data, addresses, &more).ok()
         });
         *self = next;
+    }
+
+    /// SIGTERM, and another one on the same ports and data.
+    pub(crate) fn restart_after_stop(&mut self) {
+        send_signal(&self.child, Signal::TERM);
+        let child = &mut self.child;
+        let status = wait_for("end of a drain", || child.try_wait().expect("a child of ours"));
+        assert!(status.success());
+        self.restart();
     }
 
     /// SIGTERM, and its exit code.
@@ -208,7 +220,9 @@ impl Collector {
             let _ = reader.map(JoinHandle::join);
             return Err(stderr.lock().expect("no reader panics").clone());
         };
-        Ok(Self { child, tcp, udp, http, data: data.to_owned(), stderr, _stdout: stdout })
+        let more = more.iter().map(|&argument| argument.to_owned()).collect();
+        let data = data.to_owned();
+        Ok(Self { child, tcp, udp, http, data, more, stderr, _stdout: stdout })
     }
 }
 

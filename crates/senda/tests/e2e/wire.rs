@@ -21,6 +21,7 @@ pub(crate) const COLUMNS: u8 = 0x12;
 pub(crate) const ACK: u8 = 0x20;
 pub(crate) const NACK: u8 = 0x21;
 pub(crate) const COMMAND: u8 = 0x31;
+pub(crate) const ALERT: u8 = 0x32;
 pub(crate) const DONE: u8 = 0x3F;
 pub(crate) const PING: u8 = 0x42;
 pub(crate) const PONG: u8 = 0x43;
