@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use senda_session::Instant;
-use senda_sim::faults::{Conditions, Delay, IN_FLIGHT_MAX, Link, LinkStats, Reorder};
+use senda_sim::faults::{Conditions, Delay, Fate, IN_FLIGHT_MAX, Link, LinkStats, Rate, Reorder};
 
 #[test]
 fn a_perfect_link_delivers_everything_at_once_and_in_order() {
@@ -47,7 +47,7 @@ fn delays_fill_their_range_evenly() {
     let mut delays = Vec::new();
     for seed in 0..20_000 {
         let mut link = Link::new(conditions, seed);
-        link.send(Instant(1_000), ());
+        link.send_sized(Instant(1_000), 0, ());
         delays.push(link.next_wakeup().unwrap().0 - 1_000);
     }
     assert!(delays.iter().all(|delay| (30_000..=70_000).contains(delay)));
@@ -89,7 +89,7 @@ fn more_loss_loses_the_same_packets_and_more() {
 fn a_link_that_nobody_polls_keeps_a_bounded_number_of_packets() {
     let mut link = Link::new(conditions("0", "0", "0", "1s"), 8);
     for _ in 0..IN_FLIGHT_MAX + 10 {
-        link.send(Instant(0), ());
+        link.send_sized(Instant(0), 0, ());
     }
     assert_eq!((link.in_flight(), link.stats().overflowed), (IN_FLIGHT_MAX, 10));
 }
@@ -97,10 +97,92 @@ fn a_link_that_nobody_polls_keeps_a_bounded_number_of_packets() {
 #[test]
 fn new_conditions_hold_from_the_next_packet_on() {
     let mut link = Link::new(conditions("0", "0", "0", "10ms"), 9);
-    link.send(Instant(0), 'a');
+    link.send_sized(Instant(0), 0, 'a');
     link.set_conditions(conditions("100%", "0", "0", "10ms"));
-    link.send(Instant(0), 'b');
+    link.send_sized(Instant(0), 0, 'b');
     assert_eq!((link.poll(Instant(10_000)), link.poll(Instant(1_000_000))), (Some('a'), None));
+}
+
+#[test]
+fn a_rate_spaces_packets_by_their_length() {
+    // 125 bytes are 1,000 bits: 2 ms at 500 kbit/s, of which 1 ms passes before the next one comes.
+    let (arrived, stats) = run(with_rate("500kbit"), 10, 100);
+    let expected = |number: u64| (number, number * 1_000, (number + 1) * 2_000);
+    assert!(arrived.iter().copied().eq((0..100).map(expected)), "{arrived:?}");
+    assert_eq!(stats.overflowed, 0);
+}
+
+#[test]
+fn a_rate_above_what_comes_delays_by_the_packet_alone() {
+    let (arrived, _) = run(with_rate("10Mbit"), 11, 100);
+    assert!(arrived.iter().all(|(_, sent, at)| at - sent == 100), "{arrived:?}");
+}
+
+#[test]
+fn what_would_wait_for_more_than_a_second_is_lost() {
+    let conditions = with_rate("100kbit"); // 10 ms a packet.
+    let mut link = Link::new(conditions, 12);
+    let fates: Vec<Fate> = (0..200).map(|n| link.send_sized(Instant(0), LEN, n)).collect();
+    // The packet that begins its turn after exactly one second is the last one.
+    let arrives = |fate: &Fate| matches!(fate, Fate::Arrives { .. });
+    assert!(fates[..101].iter().all(arrives), "{fates:?}");
+    assert!(fates[101..].iter().all(|fate| *fate == Fate::Overflowed), "{fates:?}");
+    assert_eq!(link.backlog(Instant(0)), Duration::from_millis(1_010));
+    assert_eq!(link.backlog(Instant(1_010_000)), Duration::ZERO);
+    assert!(arrives(&link.send_sized(Instant(10_000), LEN, 200)), "there is room again");
+}
+
+#[test]
+fn a_full_queue_leaves_the_decisions_about_later_packets_alone() {
+    let lost = |rate: Option<Rate>| -> Vec<bool> {
+        let loss = "30%".parse().unwrap();
+        let mut link = Link::new(Conditions { loss, rate, ..Conditions::default() }, 13);
+        let crowd = (0..500).map(|n| link.send_sized(Instant(0), LEN, n)).count();
+        assert_eq!(crowd, 500);
+        let later = (0..500).map(|n| link.send_sized(Instant((n + 2) * 1_000_000), LEN, n));
+        later.map(|fate| fate == Fate::Lost).collect()
+    };
+    assert_eq!(lost(None), lost("100kbit".parse().ok()));
+}
+
+#[test]
+fn a_link_says_at_once_what_becomes_of_a_packet() {
+    let mut link = Link::new(conditions("20%", "20%", "20%", "5ms±5ms"), 14);
+    let mut said = Vec::new();
+    for number in 0..1_000 {
+        match link.send_sized(Instant(0), LEN, number) {
+            Fate::Lost => {}
+            Fate::Arrives { at, copy, .. } => {
+                said.push((at, number));
+                said.extend(copy.map(|at| (at, number)));
+            }
+            Fate::Overflowed => panic!("there is no rate, and room for {IN_FLIGHT_MAX}"),
+        }
+    }
+    let mut done = Vec::new();
+    while let Some(at) = link.next_wakeup() {
+        done.push((at, link.poll(at).expect("it said that there is one")));
+    }
+    said.sort_unstable();
+    done.sort_unstable();
+    assert_eq!(said, done);
+}
+
+#[test]
+fn bytes_have_the_length_that_they_have() {
+    let mut link = Link::new(with_rate("8kbit"), 15);
+    link.send(Instant(0), b"hello".to_vec());
+    assert_eq!(link.next_wakeup(), Some(Instant(5_000)));
+}
+
+#[test]
+fn a_seed_picks_a_delay() {
+    let delay: Delay = "5s±3s".parse().unwrap();
+    let picked: Vec<Duration> = (0..1_000).map(|seed| delay.pick(seed)).collect();
+    assert!(picked.iter().all(|picked| (2..=8).contains(&picked.as_secs())));
+    let early = picked.iter().filter(|picked| picked.as_secs() < 5).count();
+    assert!((450..550).contains(&early), "{early}");
+    assert_eq!(delay.pick(7), delay.pick(7));
 }
 
 proptest! {
@@ -126,6 +208,9 @@ fn different_seeds_give_different_traces() {
     assert_ne!(run(conditions, 1, 100), run(conditions, 2, 100));
 }
 
+/// Bytes of each packet.
+const LEN: usize = 125;
+
 /// A packet's number, when it was sent and when it arrived, µs.
 type Arrival = (u64, u64, u64);
 
@@ -141,11 +226,15 @@ fn run(conditions: Conditions, seed: u64, count: u64) -> (Vec<Arrival>, LinkStat
     };
     for number in 0..count {
         let now = Instant(number * 1_000);
-        link.send(now, (number, now.0));
+        link.send_sized(now, LEN, (number, now.0));
         drain(&mut link, now);
     }
     drain(&mut link, Instant(u64::MAX));
     (arrived, link.stats())
+}
+
+fn with_rate(rate: &str) -> Conditions {
+    Conditions { rate: rate.parse().ok(), ..Conditions::default() }
 }
 
 fn conditions(loss: &str, dup: &str, reorder: &str, delay: &str) -> Conditions {
@@ -154,12 +243,14 @@ fn conditions(loss: &str, dup: &str, reorder: &str, delay: &str) -> Conditions {
         dup: dup.parse().unwrap(),
         reorder: reorder.parse().unwrap(),
         delay: delay.parse().unwrap(),
+        rate: None,
     }
 }
 
 #[test]
 fn conditions_do_nothing_unless_told_to() {
-    let Conditions { loss, dup, reorder, delay } = Conditions::default();
+    let Conditions { loss, dup, reorder, delay, rate } = Conditions::default();
+    assert_eq!(rate, None);
     assert_eq!((loss.get(), dup.get(), reorder.probability.get()), (0.0, 0.0, 0.0));
     assert_eq!(Some(delay), Delay::new(Duration::ZERO, Duration::ZERO));
     assert_eq!(reorder.by, Reorder::DEFAULT_BY);

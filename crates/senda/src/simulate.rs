@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rand::Rng;
 use senda_sim::Profile;
-use senda_sim::faults::{Conditions, Delay, Probability, Reorder};
+use senda_sim::faults::{Conditions, Delay, Probability, Rate, Reorder};
 use senda_sim::fleet::{self, Claim, Figures, Happening, Plan, Watch};
 
 use crate::{UsageError, happening, signal, summary};
@@ -108,6 +108,10 @@ struct NetworkArgs {
     /// UDP: how long datagrams take, such as 50ms±20ms
     #[arg(long, default_value = "0ms", value_name = "TIME")]
     delay: Delay,
+
+    /// UDP: what the network of a device carries each way, such as 100kbit; what would wait for more than 1 s is lost
+    #[arg(long, value_name = "BITS")]
+    rate: Option<Rate>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -127,7 +131,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let udp_wanted = args.udp.is_some() || args.tcp.is_none();
     if !udp_wanted && !conditions.is_perfect() {
         return Err(UsageError(
-            "--loss, --dup, --reorder and --delay damage datagrams: add --udp".into(),
+            "--loss, --dup, --reorder, --delay and --rate damage datagrams: add --udp".into(),
         )
         .into());
     }
@@ -186,7 +190,8 @@ impl FleetArgs {
 
 impl NetworkArgs {
     fn conditions(self) -> Conditions {
-        Conditions { loss: self.loss, dup: self.dup, reorder: self.reorder, delay: self.delay }
+        let Self { loss, dup, reorder, delay, rate } = self;
+        Conditions { loss, dup, reorder, delay, rate }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a link does to packets, as people write it on a command line.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Conditions {
     pub reorder: Reorder,
     /// How long every packet takes.
     pub delay: Delay,
+    /// How much the link carries; as much as comes, by default.
+    pub rate: Option<Rate>,
 }
 
 impl Conditions {
@@ -27,6 +30,7 @@ impl Conditions {
             && never(self.dup)
             && never(self.reorder.probability)
             && self.delay == Delay::default()
+            && self.rate.is_none()
     }
 }
 
@@ -91,6 +95,22 @@ impl Default for Reorder {
     }
 }
 
+/// What a link carries in a second. As text `9600bit`, `100kbit` or `1.5Mbit`, where k is 1,000; upper or lower case.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate(NonZeroU64);
+
+impl Rate {
+    /// Bits in a second.
+    pub const fn new(bits: NonZeroU64) -> Self {
+        Self(bits)
+    }
+
+    /// Bits in a second.
+    pub const fn bits(self) -> u64 {
+        self.0.get()
+    }
+}
+
 /// Why a text is no condition. It says how to write one.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -121,6 +141,12 @@ pub enum ConditionError {
         "`{text}`: some packets would arrive before they are sent; the part after ± is at most the one before"
     )]
     JitterAboveDelay {
+        /// The text as it came.
+        text: String,
+    },
+    /// Neither bits in a second nor anything close.
+    #[error("`{text}` is no rate; write bits a second: 9600bit, 100kbit or 1.5Mbit")]
+    Rate {
         /// The text as it came.
         text: String,
     },
@@ -171,6 +197,48 @@ impl FromStr for Reorder {
             None => (text, Self::DEFAULT_BY),
         };
         Ok(Self { probability: probability.parse()?, by })
+    }
+}
+
+/// Units of a rate and how many bits each is, the largest first.
+const RATE_UNITS: [(&str, u64); 4] =
+    [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
+
+/// The highest rate: beyond it a packet takes no time that a clock in microseconds could tell.
+const RATE_MAX: f64 = 1e12;
+
+impl FromStr for Rate {
+    type Err = ConditionError;
+
+    fn from_str(text: &str) -> Result<Self, ConditionError> {
+        let malformed = || ConditionError::Rate { text: text.to_owned() };
+        let trimmed = text.trim();
+        let end = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (digits, unit) = trimmed.split_at(end.ok_or_else(malformed)?);
+        let unit = unit.trim_start();
+        let unit = unit.strip_suffix("/s").unwrap_or(unit);
+        let known = RATE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
+        let (_, scale) = *known.ok_or_else(malformed)?;
+        let number: f64 = digits.parse().map_err(|_| malformed())?;
+        #[expect(clippy::cast_precision_loss, reason = "a power of ten up to 10^9")]
+        let bits = (number * scale as f64).round();
+        if !(1.0..=RATE_MAX).contains(&bits) {
+            return Err(malformed());
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number from 1 to RATE_MAX"
+        )]
+        NonZeroU64::new(bits as u64).map(Self).ok_or_else(malformed)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, scale): &&(&str, u64)| self.bits().is_multiple_of(*scale);
+        let (name, scale) = RATE_UNITS.iter().find(whole).unwrap_or(&("bit", 1));
+        write!(f, "{}{name}", self.bits() / scale)
     }
 }
 
@@ -244,6 +312,20 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_read_with_each_unit() {
+        for (text, bits) in [
+            ("9600bit", 9_600),
+            ("100kbit", 100_000),
+            ("100 kbit/s", 100_000),
+            ("1.5Mbit", 1_500_000),
+            ("1.5mbit", 1_500_000),
+            ("1Gbit", 1_000_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Rate(NonZeroU64::new(bits).unwrap())), "{text}");
+        }
+    }
+
+    #[test]
     fn a_refused_text_is_told_how_to_write_it() {
         fn message<T: FromStr<Err = ConditionError> + fmt::Debug>(text: &str) -> String {
             text.parse::<T>().unwrap_err().to_string()
@@ -267,6 +349,11 @@ mod tests {
             "`20ms±50ms`: some packets would arrive before they are sent; \
              the part after ± is at most the one before"
         );
+        for text in ["", "100", "0kbit", "-1kbit", "100kbps", "fast", "1..5kbit", "2000Gbit"] {
+            let expected =
+                format!("`{text}` is no rate; write bits a second: 9600bit, 100kbit or 1.5Mbit");
+            assert_eq!(message::<Rate>(text), expected);
+        }
         assert_eq!(
             message::<Reorder>("10%+fast"),
             "`fast` is no duration; write a number and one of us, ms, s, min, h, d: \
@@ -280,13 +367,18 @@ mod tests {
         let loss = Probability(0.01);
         assert!(!Conditions { loss, ..Conditions::default() }.is_perfect());
         assert!(!Conditions { delay: millis(1, 0), ..Conditions::default() }.is_perfect());
+        let rate = "1Gbit".parse().ok();
+        assert!(!Conditions { rate, ..Conditions::default() }.is_perfect());
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
             share in 0..=10_000u32, mean in 0..10_000_000u64, jitter in 0..10_000_000u64,
+            bits in 1..1_000_000_000_000u64,
         ) {
+            let rate = Rate(NonZeroU64::new(bits).unwrap());
+            prop_assert_eq!(rate.to_string().parse(), Ok(rate));
             let probability = Probability::new(f64::from(share) / 10_000.0).unwrap();
             prop_assert_eq!(probability.to_string().parse(), Ok(probability));
             let (jitter, mean) = (jitter.min(mean), jitter.max(mean));
@@ -302,6 +394,7 @@ mod tests {
             let _ = text.parse::<Probability>();
             let _ = text.parse::<Delay>();
             let _ = text.parse::<Reorder>();
+            let _ = text.parse::<Rate>();
         }
     }
 }
