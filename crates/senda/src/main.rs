@@ -18,6 +18,7 @@ mod decode; // senda decode
 mod demo; // senda demo
 mod devices; // senda devices
 mod happening; // what happened to a simulated device, on a line
+mod man; // senda man
 mod paths; // where data lies unless told otherwise
 mod query; // senda query
 mod send; // senda send
@@ -61,6 +62,7 @@ enum Subcommand {
     Decode(decode::Args),
     Backup(backup::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Subcommand::Decode(args) => decode::run(&args),
         Subcommand::Backup(args) => backup::run(&args),
         Subcommand::Completions(args) => completions::run(args),
+        Subcommand::Man(args) => man::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         if is_broken_pipe(&error) {

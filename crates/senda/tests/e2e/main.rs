@@ -11,6 +11,7 @@ mod crashes; // SIGKILL and SIGTERM in mid-stream
 mod demo; // `senda demo`
 mod fleets; // fleets on good and bad networks
 mod front_door; // what anybody may throw at a collector
+mod manuals; // `senda man`
 mod processes; // children, and what they say
 mod python; // clients/python/senda.py
 mod sends; // `senda send`
