@@ -20,6 +20,7 @@ mod devices; // senda devices
 mod happening; // what happened to a simulated device, on a line
 mod man; // senda man
 mod paths; // where data lies unless told otherwise
+mod proxy; // senda proxy
 mod query; // senda query
 mod send; // senda send
 mod serve; // senda serve
@@ -60,6 +61,7 @@ enum Subcommand {
     Settings(settings::Args),
     Alerts(alerts::Args),
     Decode(decode::Args),
+    Proxy(proxy::Args),
     Backup(backup::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Subcommand::Settings(args) => settings::run(&args),
         Subcommand::Alerts(args) => alerts::run(&args),
         Subcommand::Decode(args) => decode::run(&args),
+        Subcommand::Proxy(args) => proxy::run(&args),
         Subcommand::Backup(args) => backup::run(&args),
         Subcommand::Completions(args) => completions::run(args),
         Subcommand::Man(args) => man::run(&args),

@@ -50,6 +50,13 @@ pub(crate) fn wait(
     Ok(stop)
 }
 
+/// From now on Ctrl-C ends the process at once with 130.
+pub(crate) fn exit_on_the_next_interrupt() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    exit_on_the_next(runtime.context("start a timer")?);
+    Ok(())
+}
+
 /// From now on Ctrl-C does not wait for a drain.
 fn exit_on_the_next(runtime: tokio::runtime::Runtime) {
     std::thread::spawn(move || {

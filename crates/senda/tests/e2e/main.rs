@@ -13,6 +13,7 @@ mod fleets; // fleets on good and bad networks
 mod front_door; // what anybody may throw at a collector
 mod manuals; // `senda man`
 mod processes; // children, and what they say
+mod proxy; // `senda proxy`
 mod python; // clients/python/senda.py
 mod sends; // `senda send`
 mod store; // what is in a store, by asking `senda query`

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -80,6 +81,27 @@ impl Running {
         let stdout = child.stdout.take().map(read_to_end);
         let stderr = child.stderr.take().map(read_to_end);
         Self { child, stdout, stderr }
+    }
+
+    /// Starts one and waits for its first line, which `finish` does not repeat. Later ones go to `lines` as they come.
+    pub(crate) fn start_with_lines(command: &mut Command) -> (Self, String, Receiver<String>) {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stderr = child.stderr.take().map(read_to_end);
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        stdout.read_line(&mut first).expect("text");
+        let (sender, lines) = channel();
+        let reader = std::thread::spawn(move || {
+            // A test that has seen enough lets the pipe go.
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+            String::new()
+        });
+        (Self { child, stdout: Some(reader), stderr }, first, lines)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -91,7 +91,7 @@ fn desired_interval(transport: &str, address: impl Fn(&Collector) -> String) {
 
 const INBOX: &str = "SELECT count(*) FROM inbox";
 
-fn python<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
+pub(crate) fn python<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
     let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/python/senda.py");
     run(Command::new("python3").arg(client).args(arguments))
 }
