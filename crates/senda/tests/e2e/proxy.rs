@@ -257,7 +257,7 @@ fn a_half_closed_connection_stays_half_open() {
         (0..200_000_u32).map(|n| n.to_be_bytes()[3] ^ n.to_be_bytes()[2]).collect();
     let expected = asked.clone();
     let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("the proxy connects");
+        let mut stream = accepted(&listener);
         let mut got = Vec::new();
         stream.read_to_end(&mut got).expect("until the device has ended");
         assert!(got == expected, "{} bytes came", got.len());
@@ -284,7 +284,7 @@ fn a_reset_is_passed_on() {
     let mut proxy = Proxy::start(listener.local_addr().expect("a port"), &["--tcp"]);
     let mut device = tcp_stream(proxy.tcp());
     device.write_all(b"hello").expect("a connection");
-    let (mut stream, _) = listener.accept().expect("the proxy connects");
+    let mut stream = accepted(&listener);
     stream.read_exact(&mut [0; 5]).expect("it is forwarded");
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a connection");
     drop(stream);
@@ -303,7 +303,7 @@ fn a_collector_that_does_not_read_stops_the_device_from_sending() {
     let mut device = tcp_stream(proxy.tcp());
     // Only a write that can't go on waits for so long; a slow machine stops early and that is no harm.
     device.set_write_timeout(Some(Duration::from_millis(500))).expect("not zero");
-    let (mut stream, _) = listener.accept().expect("the proxy connects");
+    let mut stream = accepted(&listener);
     let mut taken = 0;
     let stopped = loop {
         match device.write(&[7; 65_536]) {
@@ -484,6 +484,12 @@ fn udp_socket() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
     socket
+}
+
+fn accepted(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("the proxy connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    stream
 }
 
 fn tcp_stream(to: SocketAddr) -> TcpStream {
