@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use senda_session::Instant;
+use senda_sim::faults::Link;
 use senda_wire::registry::MESSAGE_MAX;
 use senda_wire::{
     Ack, Durability, ErrorCode, Frame, FrameError, Head, List, Message, MessageType, Nack,
@@ -34,8 +36,8 @@ pub(crate) struct Script {
     /// Data is neither stored nor acknowledged, but `heard` counts it.
     pub(crate) is_mute: bool,
     pub(crate) heard: u64,
-    /// UDP: one in so many datagrams is lost, each way, without a period that a resend could fall in step with.
-    pub(crate) lose_one_in: u64,
+    /// UDP: what happens to datagrams on the way here, and on the way back. No time passes on it.
+    pub(crate) network: Option<(Link, Link)>,
     /// TCP: the connection is cut after so many data messages; 0: never.
     pub(crate) cut_after: u64,
     /// A row whose number is a multiple is refused with 301.
@@ -43,7 +45,6 @@ pub(crate) struct Script {
     /// After WELCOME a CONFIG with this revision is sent.
     pub(crate) config_rev: u32,
     sessions: BTreeMap<u32, Session>,
-    datagrams: u64,
     data: u64,
 }
 
@@ -86,13 +87,15 @@ impl Collector {
             while !*is_over.lock().unwrap() {
                 let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
                 let mut script = script.lock().unwrap();
-                if script.loses() {
-                    continue;
-                }
-                let mut out = Vec::new();
-                script.answer(&buffer[..len], true, &mut out);
-                if !out.is_empty() && !script.loses() {
-                    let _ = socket.send_to(&out, from);
+                for datagram in carry(script.up(), buffer[..len].to_vec()) {
+                    let mut out = Vec::new();
+                    script.answer(&datagram, true, &mut out);
+                    if out.is_empty() {
+                        continue;
+                    }
+                    for answer in carry(script.down(), out) {
+                        let _ = socket.send_to(&answer, from);
+                    }
                 }
             }
         }));
@@ -164,14 +167,22 @@ fn serve_stream(mut stream: TcpStream, script: &Mutex<Script>, is_over: &Mutex<b
     }
 }
 
+/// What comes of a datagram: itself, nothing, or two of it.
+fn carry(link: Option<&mut Link>, datagram: Vec<u8>) -> Vec<Vec<u8>> {
+    let Some(link) = link else {
+        return vec![datagram];
+    };
+    link.send(Instant(0), datagram);
+    std::iter::from_fn(|| link.poll(Instant(0))).collect()
+}
+
 impl Script {
-    fn loses(&mut self) -> bool {
-        self.datagrams += 1;
-        // SplitMix64 of their number: the same datagrams in every run.
-        let mixed = self.datagrams.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        self.lose_one_in > 0 && (mixed ^ mixed >> 31).is_multiple_of(self.lose_one_in)
+    fn up(&mut self) -> Option<&mut Link> {
+        self.network.as_mut().map(|(up, _)| up)
+    }
+
+    fn down(&mut self) -> Option<&mut Link> {
+        self.network.as_mut().map(|(_, down)| down)
     }
 
     /// Answers every whole message; returns the bytes that it used.
