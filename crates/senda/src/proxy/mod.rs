@@ -18,7 +18,7 @@ use senda_sim::faults::{Conditions, Delay, Probability, Rate, Reorder};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{UsageError, signal};
+use crate::{UsageError, serve, signal};
 use counts::Counts;
 use output::Output;
 
@@ -119,6 +119,7 @@ const HELD_MAX: usize = 256 << 20;
 const PORTS_TRIED: usize = 64;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    serve::start_logging();
     let (tcp, udp) = (args.tcp || !args.udp, args.udp || !args.tcp);
     args.check(tcp, udp)?;
     let listen = resolve("--listen", &args.listen)?;
@@ -161,6 +162,9 @@ impl Args {
             return Err(UsageError(
                 "--loss, --dup and --reorder damage datagrams, and a TCP stream loses none: add --udp, or say --cut".into(),
             ));
+        }
+        if self.idle.is_zero() {
+            return Err(UsageError("--idle 0s would forget every client before its answer".into()));
         }
         if !tcp && self.cut.is_some() {
             return Err(UsageError("--cut resets TCP connections: add --tcp".into()));

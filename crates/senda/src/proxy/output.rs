@@ -20,7 +20,7 @@ use super::{Format, Held};
 use crate::show::{self, Schemas};
 
 /// Things that may wait to be printed; what comes beyond is left out and counted.
-const WAITING_MAX: usize = 16_384;
+const WAITING_MAX: usize = 4_096;
 /// Fields of one message on its line.
 const FIELDS_MAX: usize = 64;
 /// Bytes that are shown of what is no message.

@@ -83,16 +83,11 @@ impl Running {
         Self { child, stdout, stderr }
     }
 
-    /// Starts one and waits for its first line, which `finish` does not repeat. Later ones go to `lines` as they come.
+    /// Starts one and waits for its first line, which `finish` does not repeat. Later ones go to the receiver as they come.
     pub(crate) fn start_with_lines(command: &mut Command) -> (Self, String, Receiver<String>) {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stderr = child.stderr.take().map(read_to_end);
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut first = String::new();
-        stdout.read_line(&mut first).expect("text");
+        let (mut this, first, stdout) = Self::start_to_first_line(command);
         let (sender, lines) = channel();
-        let reader = std::thread::spawn(move || {
+        this.stdout = Some(std::thread::spawn(move || {
             // A test that has seen enough lets the pipe go.
             for line in stdout.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -100,8 +95,26 @@ impl Running {
                 }
             }
             String::new()
-        });
-        (Self { child, stdout: Some(reader), stderr }, first, lines)
+        }));
+        (this, first, lines)
+    }
+
+    /// The same, but nobody reads further lines until they are asked for.
+    pub(crate) fn start_unread(
+        command: &mut Command,
+    ) -> (Self, String, impl FnOnce() -> Vec<String> + use<>) {
+        let (this, first, stdout) = Self::start_to_first_line(command);
+        (this, first, || stdout.lines().map_while(Result::ok).collect())
+    }
+
+    fn start_to_first_line(command: &mut Command) -> (Self, String, BufReader<ChildStdout>) {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stderr = child.stderr.take().map(read_to_end);
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        stdout.read_line(&mut first).expect("text");
+        (Self { child, stdout: None, stderr }, first, stdout)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -366,6 +366,34 @@ fn text_is_for_eyes_and_begins_and_ends_with_what_scripts_need() {
 }
 
 #[test]
+fn a_reader_that_is_slow_loses_lines_and_slows_no_traffic() {
+    const DATAGRAMS: u32 = 6_000;
+    let target = udp_socket();
+    let to = target.local_addr().expect("a port").to_string();
+    let arguments = ["proxy", "--listen", "127.0.0.1:0", "--to", &to, "--udp", "--format", "json"];
+    let (proxy, first, lines) = Running::start_unread(&mut senda(arguments));
+    let first: Value = serde_json::from_str(&first).expect("JSON");
+    let udp = first["listening"]["udp"].as_str().expect("an address");
+    let client = udp_socket();
+    for number in 0..DATAGRAMS {
+        client.send_to(&number.to_be_bytes(), udp).expect("loopback takes it");
+        let mut buffer = [0; 4];
+        target.recv(&mut buffer).expect("it is forwarded, whether or not anybody reads");
+        assert_eq!(buffer, number.to_be_bytes());
+    }
+    proxy.signal(Signal::TERM);
+    let lines: Vec<Value> =
+        lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    proxy.finish().succeeded();
+    let shown = lines.iter().filter(|line| line["direction"] == "up").count() as u64;
+    let said: u64 = lines.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+    let counts = &lines.last().expect("the counts")["counts"];
+    assert!(said > 0, "a pipe and the queue hold less than {DATAGRAMS} lines");
+    assert_eq!((&counts["lines_left_out"], shown + said), (&said.into(), DATAGRAMS.into()));
+    assert_eq!(counts["udp"]["up"]["forwarded"], DATAGRAMS);
+}
+
+#[test]
 fn a_reader_of_the_traffic_that_has_seen_enough_ends_the_proxy() {
     let target = udp_socket();
     let mut proxy = Proxy::start(target.local_addr().expect("a port"), &["--udp"]);
@@ -382,7 +410,7 @@ fn a_reader_of_the_traffic_that_has_seen_enough_ends_the_proxy() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_2() {
-    let wrong: [(&[&str], &str); 8] = [
+    let wrong: [(&[&str], &str); 9] = [
         (&[], "--listen"),
         (&["--listen", "here"], "HOST:PORT"),
         (&["--listen", "0.0.0.0:0"], "--open-to-network"),
@@ -391,6 +419,7 @@ fn what_makes_no_sense_is_refused_with_2() {
         (&["--listen", "127.0.0.1:0", "--delay", "20ms±50ms"], "before they are sent"),
         (&["--listen", "127.0.0.1:0", "--rate", "100kbps"], "100kbit"),
         (&["--listen", "127.0.0.1:0", "--clients", "0"], "--clients"),
+        (&["--listen", "127.0.0.1:0", "--idle", "0s"], "--idle"),
     ];
     for (arguments, said) in wrong {
         let outcome = run(senda(["proxy"]).args(arguments));
