@@ -43,7 +43,7 @@ fn decode_names_the_check_that_a_damaged_message_fails() {
 
 #[test]
 fn a_command_that_is_wrong_in_itself_exits_with_2() {
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 10] = [
         &[],
         &["colect"],
         &["serve", "--prot=1"],
@@ -51,6 +51,7 @@ fn a_command_that_is_wrong_in_itself_exits_with_2() {
         &["decode", "a1 0g"],
         &["simulate", "--loss", "120%"],
         &["simulate", "--tcp", "--loss", "10%"],
+        &["simulate", "--tcp", "--rate", "100kbit"],
         &["simulate", "--udp=nowhere", "--count", "1"],
         &["query", "--since", "yesterday"],
     ];

@@ -85,6 +85,18 @@ fn the_same_seed_stores_the_same_devices_rows_times_and_values_over_tcp_and_udp(
     assert_ne!(tcp, other);
 }
 
+#[test]
+fn a_thin_network_takes_its_time_and_loses_nothing() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    let mut command = simulate(&[format!("--udp={}", collector.udp)]);
+    command.args(["--devices", "2", "--interval", "10ms", "--count", "20", "--rate", "16kbit"]);
+    let figures = figures(&mut command);
+    assert_eq!((&figures["made"], &figures["acknowledged"]), (&40.into(), &40.into()));
+    // 24 bytes of any message's header and trailer alone take 12 ms, and so do those of its ACK.
+    assert!(figures["ack_latency_us"]["max"].as_u64() > Some(20_000), "{figures}");
+}
+
 /// When the fleets begin whose values are compared.
 const START: &str = "2026-01-01T00:00:00Z";
 /// Decides which datagrams are lost; with this one no device loses so many in a row that it waits for long.
