@@ -28,7 +28,7 @@ use output::Output;
 Without --tcp and --udp it forwards both, from the same port. The first line on standard output says where it listens
 and which seed decides; the last ones, at Ctrl-C or SIGTERM, count what happened.
 Each UDP client has a flow of its own to the collector, as behind a NAT. Its number, the seed and the direction decide
-what happens to its first, second, third datagram; neither time nor other clients do.
+what happens to its first, second, third datagram; a full queue aside, neither time nor other clients do.
 A TCP stream loses nothing, since its bytes would be sent again below the programs: --loss, --dup and --reorder are for
 datagrams. What a program can feel of a bad network over TCP is here: --delay, --rate, and --cut, which resets.
 --delay and --rate hold for each client by itself, each way; a rate counts payload. Times are kept to the millisecond.
