@@ -46,13 +46,14 @@ pub(crate) fn parse(
 }
 
 /// What `--type` says of a channel.
-struct Wanted {
-    channel: String,
-    value_type: ValueType,
-    exponent: i8,
+pub(crate) struct Wanted {
+    pub(crate) channel: String,
+    pub(crate) value_type: ValueType,
+    pub(crate) exponent: i8,
 }
 
-fn parse_type(text: &str) -> Result<Wanted, UsageError> {
+/// Reads `CHANNEL=TYPE[:EXPONENT]`.
+pub(crate) fn parse_type(text: &str) -> Result<Wanted, UsageError> {
     let wrong = || {
         UsageError(format!(
             "--type {text:?}: say CHANNEL=TYPE[:EXPONENT], such as temperature=i16:-1"

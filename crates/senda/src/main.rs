@@ -23,6 +23,7 @@ mod paths; // where data lies unless told otherwise
 mod proxy; // senda proxy
 mod query; // senda query
 mod send; // senda send
+mod sense; // senda sense
 mod serve; // senda serve
 mod settings; // senda settings
 mod show; // a message, field by field
@@ -54,6 +55,7 @@ enum Subcommand {
     Serve(serve::Args),
     Simulate(simulate::Args),
     Send(send::Args),
+    Sense(sense::Args),
     Query(query::Args),
     Tail(tail::Args),
     Devices(devices::Args),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Subcommand::Serve(args) => serve::run(args),
         Subcommand::Simulate(args) => simulate::run(args),
         Subcommand::Send(args) => send::run(args),
+        Subcommand::Sense(args) => sense::run(args),
         Subcommand::Query(args) => query::run(&args),
         Subcommand::Tail(args) => tail::run(&args),
         Subcommand::Devices(args) => devices::run(&args),

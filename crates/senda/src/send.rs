@@ -248,7 +248,7 @@ impl StateFile {
 }
 
 /// This machine's name, as far as it fits a device name.
-fn machine_name() -> anyhow::Result<String> {
+pub(crate) fn machine_name() -> anyhow::Result<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let good = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
     let name: String =

@@ -16,6 +16,7 @@ mod processes; // children, and what they say
 mod proxy; // `senda proxy`
 mod python; // clients/python/senda.py
 mod sends; // `senda send`
+mod sense; // `senda sense`
 mod store; // what is in a store, by asking `senda query`
 mod vectors; // spec/vectors
 mod wire; // Senda/1 from the specification alone
