@@ -4,18 +4,33 @@
 //!   Timer::Time --> TIME_REQ(t1, estimate so far) --> TIME(t1, t2, t3) at t4 --> one of 8 samples --> Event::Time
 //! ```
 
+use core::time::Duration;
+
 use senda_wire::{Clock, Time, TimeReq};
 
 use crate::Instant;
 
-/// Samples of which the one with the smallest delay counts. Spec §13.3.
+/// Samples of which the one with the smallest uncertainty counts. Spec §13.3.
 const SAMPLES: usize = 8;
+/// What a clock may drift, in microseconds for each second. Spec §13.3.
+const DRIFT_MAX_PPM: u64 = 100;
+/// Requests follow one another faster at first: the collector hears of an offset with the request after it.
+const WAIT_FIRST: Duration = Duration::from_secs(1);
 
 /// One exchange.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     delay_us: u64,
     offset_us: i64,
+    taken: Instant,
+}
+
+impl Sample {
+    fn uncertainty_us(&self, now: Instant) -> u64 {
+        let age_us = u64::try_from(now.since(self.taken).as_micros()).unwrap_or(u64::MAX);
+        (self.delay_us / 2).saturating_add(age_us / 1_000_000 * DRIFT_MAX_PPM)
+            + age_us % 1_000_000 * DRIFT_MAX_PPM / 1_000_000
+    }
 }
 
 /// The device's clock, as far as the session knows it.
@@ -25,6 +40,8 @@ pub(super) struct ClockSync {
     clock: Option<(Clock, i64)>,
     samples: [Option<Sample>; SAMPLES],
     taken: usize,
+    /// Requests since the clock was set.
+    requests: u32,
     counter: u32,
     /// The request that waits for its answer: counter and t1.
     asked: Option<(u32, i64)>,
@@ -47,15 +64,22 @@ impl ClockSync {
     }
 
     /// Best estimate: UTC minus the device's clock, and its uncertainty, microseconds.
-    pub(super) fn estimate(&self) -> Option<(i64, u32)> {
-        let best = self.samples.iter().flatten().min_by_key(|sample| sample.delay_us)?;
-        Some((best.offset_us, u32::try_from(best.delay_us / 2).unwrap_or(u32::MAX)))
+    pub(super) fn estimate(&self, now: Instant) -> Option<(i64, u32)> {
+        let best = self.samples.iter().flatten().min_by_key(|sample| sample.uncertainty_us(now))?;
+        // The largest number says that the offset is unknown. Spec §5.21.
+        let uncertainty = u32::try_from(best.uncertainty_us(now)).unwrap_or(u32::MAX);
+        Some((best.offset_us, uncertainty.min(u32::MAX - 1)))
+    }
+
+    /// How long to wait until the next request: twice as long each time, up to `every`.
+    pub(super) fn next_wait(&self, every: Duration) -> Duration {
+        every.max(WAIT_FIRST).min(WAIT_FIRST.saturating_mul(1 << self.requests.min(16)))
     }
 
     /// What TIME_REQ and the CLOCK option say now; `None` without a clock.
     pub(super) fn reading(&self, now: Instant) -> Option<TimeReq> {
         let (clock, base) = self.clock?;
-        let (offset, uncertainty) = self.estimate().unwrap_or((0, u32::MAX));
+        let (offset, uncertainty) = self.estimate(now).unwrap_or((0, u32::MAX));
         Some(TimeReq { t1: device_time(now, base), offset, uncertainty, clock })
     }
 
@@ -69,6 +93,7 @@ impl ClockSync {
     /// Notes that it left.
     pub(super) fn asked(&mut self, counter: u32, request: &TimeReq) {
         self.asked = Some((counter, request.t1));
+        self.requests = self.requests.saturating_add(1);
         self.due = false;
     }
 
@@ -85,7 +110,7 @@ impl ClockSync {
         let (Ok(delay_us), Ok(offset_us)) = (u64::try_from(delay), i64::try_from(offset)) else {
             return false;
         };
-        self.samples[self.taken % SAMPLES] = Some(Sample { delay_us, offset_us });
+        self.samples[self.taken % SAMPLES] = Some(Sample { delay_us, offset_us, taken: now });
         self.taken = self.taken.wrapping_add(1);
         true
     }

@@ -96,7 +96,7 @@ pub struct Config {
     pub start_jitter: Duration,
     /// Longest random wait before HELLO after CLOSE 401. Spec §6.3b says 10 s.
     pub rejoin_jitter: Duration,
-    /// How often to ask for the time; `None`: never. Needs [`Device::set_clock`](super::Device::set_clock).
+    /// How often to ask for the time, more often at first; `None`: never. Needs [`Device::set_clock`](super::Device::set_clock).
     pub time_every: Option<Duration>,
 }
 

@@ -522,9 +522,9 @@ impl Device {
         self.downlink.more
     }
 
-    /// Best estimate of UTC minus the device's clock, and its uncertainty, microseconds.
-    pub fn time_offset(&self) -> Option<(i64, u32)> {
-        self.clock.estimate()
+    /// Best estimate of UTC minus the device's clock, and its uncertainty, which grows with its age; microseconds. Spec §13.3.
+    pub fn time_offset(&self, now: Instant) -> Option<(i64, u32)> {
+        self.clock.estimate(now)
     }
 
     /// What was counted.
@@ -643,7 +643,7 @@ impl Device {
         let Some(every) = self.config.time_every else { return };
         if self.clock.is_set() {
             self.clock.due = true;
-            self.timers.set(Timer::Time, now + every.max(Duration::from_secs(1)));
+            self.timers.set(Timer::Time, now + self.clock.next_wait(every));
         }
     }
 }

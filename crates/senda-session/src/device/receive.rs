@@ -142,7 +142,7 @@ impl Device {
             }
             Message::Time(time) => {
                 if self.clock.answer(now, frame.seq, time) {
-                    if let Some((offset_us, uncertainty_us)) = self.clock.estimate() {
+                    if let Some((offset_us, uncertainty_us)) = self.clock.estimate(now) {
                         self.events.push(Event::Time { offset_us, uncertainty_us });
                     }
                 } else {
