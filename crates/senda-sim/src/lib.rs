@@ -28,6 +28,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod clock; // clocks that drift, step and start at 1970
 pub mod faults; // a bad network, sans-IO
 pub mod fleet; // many devices over real sockets
 pub mod profile; // what a kind of device measures, from TOML

@@ -28,6 +28,9 @@ pub(crate) fn line(what: &Happening<'_>) -> String {
                 list(&alert.values)
             )
         }
+        Happening::Time { offset_us, uncertainty_us } => {
+            format!("TIME: UTC is its clock and {offset_us} us, give or take {uncertainty_us} us")
+        }
         Happening::Rebooted { stream, forgotten } => {
             format!("rebooted: stream {stream:016x}; {forgotten} rows were not acknowledged")
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rand::Rng;
 use senda_sim::Profile;
+use senda_sim::clock::{ClockKind, Clocks, Ppm};
 use senda_sim::faults::{Conditions, Delay, Probability, Rate, Reorder};
 use senda_sim::fleet::{self, Claim, Figures, Happening, Plan, Watch};
 
@@ -81,6 +82,9 @@ pub(crate) struct FleetArgs {
     #[arg(long, value_name = "2026-01-01T00:00:00Z")]
     pub(crate) start: Option<jiff::Timestamp>,
 
+    #[command(flatten)]
+    pub(crate) clocks: ClockArgs,
+
     /// Data messages that a device may have in flight
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) window: u16,
@@ -88,6 +92,40 @@ pub(crate) struct FleetArgs {
     /// When no more samples are made: how long to wait for what is not acknowledged
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = senda_sim::parse_duration)]
     pub(crate) patience: Duration,
+}
+
+/// What clocks the devices have.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct ClockArgs {
+    /// How the devices date their samples
+    #[arg(long, value_enum, default_value = "synced", value_name = "KIND")]
+    clock: Kind,
+
+    /// Oscillators are wrong by up to this, such as 50ppm, fast or slow (not those of synced clocks)
+    #[arg(long, default_value = "0ppm", value_name = "PPM")]
+    clock_drift: Ppm,
+
+    /// UTC clocks step by up to this, forth or back, about every 20 s
+    #[arg(long, value_name = "TIME", value_parser = senda_sim::parse_duration)]
+    clock_step: Option<Duration>,
+
+    /// Unsynced clocks begin at 1970 at every boot, until the collector tells them the time
+    #[arg(long)]
+    clock_1970: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// UTC, kept right
+    Synced,
+    /// UTC, set by hand some time ago
+    Unsynced,
+    /// Microseconds since boot; the collector tells what time that is
+    Monotonic,
+    /// No clock: the collector dates the samples
+    None,
+    /// Each device one of these, as the seed decides
+    Mixed,
 }
 
 /// What happens to the datagrams of UDP devices, each way.
@@ -180,11 +218,33 @@ impl FleetArgs {
             duration,
             patience: self.patience,
             conditions,
+            clocks: self.clocks.clocks()?,
             window_messages: self.window,
             start_jitter: if few { Duration::ZERO } else { Duration::from_secs(1) },
             rejoin_jitter: Duration::from_secs(if few { 1 } else { 10 }),
             boot,
         })
+    }
+}
+
+impl ClockArgs {
+    fn clocks(self) -> anyhow::Result<Clocks> {
+        let has_utc = !matches!(self.clock, Kind::Monotonic | Kind::None);
+        if self.clock_step.is_some() && !has_utc {
+            return Err(UsageError("--clock-step needs a clock of UTC".into()).into());
+        }
+        if self.clock_1970 && !matches!(self.clock, Kind::Unsynced | Kind::Mixed) {
+            return Err(UsageError("--clock-1970 needs --clock unsynced".into()).into());
+        }
+        let kind = match self.clock {
+            Kind::Synced => ClockKind::Synced,
+            Kind::Unsynced => ClockKind::Unsynced,
+            Kind::Monotonic => ClockKind::Monotonic,
+            Kind::None => ClockKind::None,
+            Kind::Mixed => ClockKind::Mixed,
+        };
+        let (drift, step) = (self.clock_drift, self.clock_step);
+        Ok(Clocks { kind, drift, step, from_1970: self.clock_1970 })
     }
 }
 

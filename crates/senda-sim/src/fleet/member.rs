@@ -9,11 +9,12 @@ use senda_session::device::{
     Batch, Closing, Config, Device, DropPolicy, Event, PushError, QueueLimits, SchemaId, Transport,
 };
 use senda_wire::registry::{DATAGRAM_MAX, downlink};
-use senda_wire::{Clock, Value, encode_row, encode_sparse_row};
+use senda_wire::{Value, encode_row, encode_sparse_row};
 
 use super::settings::Settings;
 use super::socket::{Link as SocketLink, Received};
 use super::{Claim, Figures, Happening, Plan, Watch};
+use crate::clock::{ASK_EVERY, DeviceClock};
 use crate::faults::Link;
 use crate::{Instrument, Profile, derive_seed};
 
@@ -35,6 +36,7 @@ pub(super) const SOFTWARE: &str = concat!("senda-sim/", env!("CARGO_PKG_VERSION"
 pub(super) struct Member {
     pub(super) index: u32,
     pub(super) device: Device,
+    pub(super) clock: DeviceClock,
     pub(super) instrument: Instrument,
     pub(super) schema: SchemaId,
     pub(super) transport: Transport,
@@ -53,7 +55,7 @@ pub(super) struct Member {
     /// Rows without an ACK, and when they were made.
     pub(super) waiting: VecDeque<(u32, Instant)>,
     streams: Vec<u64>,
-    start_us: i64,
+    pub(super) start_us: i64,
     left: u64,
     closing: bool,
     /// When this member wants to be looked at next; `None` when it has ended.
@@ -97,7 +99,8 @@ impl Member {
     pub(super) fn new(plan: &Plan, index: u32, transport: Transport) -> Self {
         let profile = plan.profiles[index as usize % plan.profiles.len()];
         let profile = plan.interval.map_or(profile, |interval| profile.with_interval(interval));
-        let (device, schema) = boot(plan, profile, index, 0, 0);
+        let clock = DeviceClock::new(&plan.clocks, index, plan.seed, plan.start_us, Instant(0));
+        let (device, schema) = boot(plan, profile, &clock, index, 0, 0);
         let interval = Duration::from_micros(profile.interval_us().unsigned_abs());
         let defaults = Settings { interval, batch_rows: 1, disabled: BTreeSet::new() };
         let bad = transport == Transport::Udp && !plan.conditions.is_perfect();
@@ -106,6 +109,7 @@ impl Member {
             index,
             streams: vec![device.stream()],
             device,
+            clock,
             instrument: Instrument::new(profile, index, plan.seed, plan.start_us),
             schema,
             transport,
@@ -136,7 +140,7 @@ impl Member {
             self.take_samples(turn);
         }
         self.receive(turn);
-        self.device.handle_timeout(turn.now);
+        self.device.handle_timeout(self.clock.device_time(turn.now));
         self.end_when_done(turn);
         loop {
             self.transmit(turn);
@@ -248,10 +252,18 @@ impl Member {
         });
         // The values come from the channels that the schema describes, and there is room.
         row.truncate(encoded.unwrap_or_else(|error| unreachable!("{error}")));
+        // By the device's own clock, at that moment.
+        let moment = Instant(u64::try_from(t_us.saturating_sub(self.start_us)).unwrap_or(0));
+        if self.clock.advance(moment) && self.clock.wants_time() {
+            let (kind, base_us) = (self.clock.kind(), self.clock.base_us());
+            self.device.set_clock(self.clock.device_time(*now), kind, base_us);
+        }
+        let (at, kind) = (self.clock.device_time(*now), self.clock.kind());
+        let time_us = self.clock.reading(moment);
         let pushed = if disabled.is_empty() {
-            self.device.push(*now, self.schema, Clock::UtcSynced, t_us, row)
+            self.device.push(at, self.schema, kind, time_us, row)
         } else {
-            self.device.push_sparse(*now, self.schema, Clock::UtcSynced, t_us, row)
+            self.device.push_sparse(at, self.schema, kind, time_us, row)
         };
         let number = pushed?;
         self.waiting.push_back((number, *now));
@@ -291,8 +303,10 @@ impl Member {
         self.booted = turn.now;
         let last_command_id = self.device.last_command_id();
         let profile = self.instrument.profile();
+        let plan = turn.plan;
+        self.clock = DeviceClock::new(&plan.clocks, self.index, plan.seed, plan.start_us, turn.now);
         (self.device, self.schema) =
-            boot(turn.plan, profile, self.index, self.boots, last_command_id);
+            boot(plan, profile, &self.clock, self.index, self.boots, last_command_id);
         self.waiting.clear();
         self.streams.push(self.device.stream());
         self.closing = false;
@@ -304,7 +318,7 @@ impl Member {
         match self.transport {
             // The port stays: datagrams on their way find it, and are of no session that the new boot knows.
             Transport::Udp if self.socket.is_some() => {
-                self.device.connect(turn.now, self.transport);
+                self.device.connect(self.clock.device_time(turn.now), self.transport);
             }
             _ => self.connect(turn),
         }
@@ -343,8 +357,8 @@ impl Member {
         self.socket = opened;
         match &self.socket {
             Some(socket) if socket.is_connecting() => {}
-            Some(_) => self.device.connect(turn.now, self.transport),
-            None => self.device.disconnected(turn.now),
+            Some(_) => self.device.connect(self.clock.device_time(turn.now), self.transport),
+            None => self.device.disconnected(self.clock.device_time(turn.now)),
         }
     }
 
@@ -352,7 +366,7 @@ impl Member {
     pub(super) fn handle_ready(&mut self, turn: &mut Turn<'_>) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_connecting()) {
             match socket.finish_connecting() {
-                Ok(()) => self.device.connect(turn.now, self.transport),
+                Ok(()) => self.device.connect(self.clock.device_time(turn.now), self.transport),
                 Err(_) => self.lose_socket(turn),
             }
         }
@@ -361,7 +375,7 @@ impl Member {
 
     fn lose_socket(&mut self, turn: &Turn<'_>) {
         if self.socket.take().is_some() {
-            self.device.disconnected(turn.now);
+            self.device.disconnected(self.clock.device_time(turn.now));
         }
     }
 
@@ -375,7 +389,9 @@ impl Member {
             match socket.receive(turn.buffer) {
                 Ok(Received::Bytes(len)) => match &mut self.network {
                     Some(network) => network.1.send(turn.now, turn.buffer[..len].to_vec()),
-                    None => self.device.handle_input(turn.now, &turn.buffer[..len]),
+                    None => self
+                        .device
+                        .handle_input(self.clock.device_time(turn.now), &turn.buffer[..len]),
                 },
                 Ok(Received::Nothing) => {
                     self.has_more = false;
@@ -389,7 +405,7 @@ impl Member {
             }
         }
         while let Some(bytes) = self.network.as_mut().and_then(|network| network.1.poll(turn.now)) {
-            self.device.handle_input(turn.now, &bytes);
+            self.device.handle_input(self.clock.device_time(turn.now), &bytes);
         }
     }
 
@@ -400,7 +416,10 @@ impl Member {
         let mut alive = socket.flush().is_ok();
         let room = if socket.transport() == Transport::Udp { DATAGRAM_MAX } else { BUFFER };
         while alive && !socket.is_connecting() && !socket.is_blocked() {
-            let Some(len) = self.device.poll_transmit(turn.now, &mut turn.buffer[..room]) else {
+            let Some(len) = self
+                .device
+                .poll_transmit(self.clock.device_time(turn.now), &mut turn.buffer[..room])
+            else {
                 break;
             };
             match &mut self.network {
@@ -431,6 +450,13 @@ impl Member {
                     self.on_command(ticket, id, &name, &arguments, turn);
                 }
                 Event::Alert { ticket, alert } => self.on_alert(ticket, &alert, turn),
+                Event::Time { offset_us, uncertainty_us } => {
+                    if self.clock.set(offset_us) {
+                        let (kind, base_us) = (self.clock.kind(), self.clock.base_us());
+                        self.device.set_clock(self.clock.device_time(turn.now), kind, base_us);
+                    }
+                    self.tell(turn, &Happening::Time { offset_us, uncertainty_us });
+                }
                 Event::Welcomed(welcomed) => self.tell(turn, &Happening::Welcomed(&welcomed)),
                 Event::NeedConnect => self.connect(turn),
                 Event::Lost { reason, .. } => {
@@ -470,7 +496,7 @@ impl Member {
             return Some(turn.now);
         }
         let sample = (!turn.ending && self.left > 0).then(|| self.due());
-        let timer = self.device.poll_timeout().map(|(at, _)| at);
+        let timer = self.device.poll_timeout().map(|(at, _)| self.clock.truth(at));
         let network = self.network.as_ref();
         let up = network.and_then(|network| network.0.next_wakeup());
         let down = network.and_then(|network| network.1.next_wakeup());
@@ -482,6 +508,7 @@ impl Member {
 fn boot(
     plan: &Plan,
     profile: Profile,
+    clock: &DeviceClock,
     index: u32,
     boots: u32,
     last_command_id: u32,
@@ -494,9 +521,13 @@ fn boot(
     config.start_jitter = plan.start_jitter;
     config.rejoin_jitter = plan.rejoin_jitter;
     config.window_messages = plan.window_messages;
+    config.time_every = clock.wants_time().then_some(ASK_EVERY);
     let mut device = Device::new(config, plan.entropy(index, boots))
         .unwrap_or_else(|error| unreachable!("{error}"));
     let schema =
         device.declare(profile.schema().bytes()).unwrap_or_else(|error| unreachable!("{error}"));
+    if clock.wants_time() {
+        device.set_clock(Instant(0), clock.kind(), clock.base_us());
+    }
     (device, schema)
 }

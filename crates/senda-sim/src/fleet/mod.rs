@@ -21,6 +21,7 @@ use senda_session::Instant;
 use senda_session::device::Transport;
 
 use crate::Profile;
+use crate::clock::Clocks;
 use crate::faults::Conditions;
 use member::{BUFFER, Member, Turn};
 
@@ -56,6 +57,8 @@ pub struct Plan {
     pub patience: Duration,
     /// What the network does to the datagrams of UDP devices, each way.
     pub conditions: Conditions,
+    /// What clocks the devices have.
+    pub clocks: Clocks,
     /// Data messages that a device may have in flight.
     pub window_messages: u16,
     /// Longest random wait before the first HELLO.

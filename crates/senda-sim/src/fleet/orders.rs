@@ -9,6 +9,7 @@
 //! | `echo-args` | anything | all of it again |
 //! | `fail` | | FAILED, always |
 
+use senda_session::Instant;
 use senda_session::device::{AlertDetail, Argument, DoneError, OwnedValue, Ticket, Transport};
 use senda_wire::registry::ARGS_MAX;
 use senda_wire::{DoneStatus, Value};
@@ -102,14 +103,21 @@ impl Member {
             Argument::new("name", profile.device_name(self.index)),
             Argument::new("profile", profile.schema().name().as_str()),
             Argument::new("software", SOFTWARE),
-            Argument::new("uptime_s", turn.now.since(self.booted).as_secs()),
+            Argument::new(
+                "uptime_s",
+                self.clock
+                    .device_time(turn.now)
+                    .since(self.clock.device_time(self.booted))
+                    .as_secs(),
+            ),
             Argument::new("boots", self.boots),
             Argument::new("stream", format!("{:016x}", self.device.stream())),
             Argument::new("next_row", self.device.next_row()),
             Argument::new("transport", transport),
             Argument::new("channels", channels),
             interval_result(profile.interval_us()),
-            Argument::new("time", OwnedValue::Time(self.now_us(turn.now))),
+            Argument::new("clock", self.clock.kind().name()),
+            Argument::new("time", OwnedValue::Time(self.clock.reading(turn.now))),
         ];
         Answer { results, ..Answer::new(DoneStatus::Ok, "") }
     }
@@ -139,7 +147,9 @@ impl Member {
             Ok(row) => {
                 self.device.flush();
                 results.insert(0, Argument::new("row", row));
-                results.insert(1, Argument::new("time", OwnedValue::Time(t_us)));
+                let moment = Instant(u64::try_from(t_us - self.start_us).unwrap_or(0));
+                let time = OwnedValue::Time(self.clock.reading(moment));
+                results.insert(1, Argument::new("time", time));
                 let left_out = results.len().saturating_sub(ARGS_MAX);
                 results.truncate(ARGS_MAX);
                 let text = match left_out {

@@ -59,6 +59,13 @@ pub enum Happening<'a> {
     },
     /// An ALERT came.
     Alert(&'a AlertDetail),
+    /// The device knows better what its clock is worth.
+    Time {
+        /// UTC minus the clock, microseconds.
+        offset_us: i64,
+        /// Microseconds.
+        uncertainty_us: u32,
+    },
     /// The device rebooted.
     Rebooted {
         /// The new stream.

@@ -26,6 +26,7 @@ pub(crate) fn one_device(profile: &str, collector: SocketAddr) -> Plan {
         duration: Some(Duration::from_secs(30)),
         patience: Duration::from_millis(300),
         conditions: Conditions::default(),
+        clocks: senda_sim::clock::Clocks::default(),
         window_messages: 64,
         start_jitter: Duration::ZERO,
         rejoin_jitter: Duration::ZERO,
