@@ -233,13 +233,18 @@ CREATE TABLE streams (
     resolved INTEGER NOT NULL DEFAULT 0,  -- number of resolved rows
     first_seen INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
-    clock_kind INTEGER,
-    clock_uncertainty INTEGER,
+    clock_kind INTEGER,                   -- of specification 5.7
     clock_offset INTEGER,                 -- UTC minus the device's clock
+    clock_uncertainty INTEGER,            -- how far that may be off
+    clock_drift REAL,                     -- parts per million faster than UTC; NULL until known
+    clock_time INTEGER,                   -- when the offset came
+    clock_state BLOB,                     -- all of it, for the next one
     clock_run INTEGER,                    -- the run of filing that set it ...
-    clock_before INTEGER,                 -- ... and the offset that holds within that run
+    clock_before BLOB,                    -- ... and the state that holds within that run
+    to_date BLOB,                         -- rows were filed before the first state, which is this
     UNIQUE (device, stream)
 );
+CREATE INDEX streams_to_date ON streams (id) WHERE to_date IS NOT NULL;
 CREATE INDEX streams_by_age ON streams (last_seen);
 CREATE TABLE descriptions (               -- schemas as they came, each once
     id INTEGER PRIMARY KEY,

@@ -19,6 +19,7 @@ use senda_wire::registry::MessageType;
 use senda_wire::{BodyError, Channel, Presence, Range, Schema};
 
 use crate::catalog::{Catalog, KEY_COLUMNS};
+use crate::clock::ClockState;
 use crate::error::code_of;
 use crate::inbox::{BlobReader, Entry, Item, Said, read_body};
 use crate::landing::RAW_MAX;
@@ -32,7 +33,7 @@ use crate::{Options, StoreError};
 /// What a slice of filing did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Filing {
-    /// Rows that were filed.
+    /// Rows that were filed, or got their time.
     pub rows: usize,
     /// Bytes that wait.
     pub inbox_bytes_left: u64,
@@ -50,8 +51,8 @@ pub(crate) struct Run {
     blobs: Vec<Vec<u8>>,
     /// For each blob, the slots of its streams, in order of their index.
     slots: Vec<Vec<usize>>,
-    /// Streams in the run by slot, and when they were last heard.
-    streams: Vec<(usize, i64)>,
+    /// Streams in the run.
+    streams: Vec<Heard>,
     stream_index: HashMap<usize, usize>,
     /// What phase 1 has still to do.
     new_streams: Vec<usize>,
@@ -59,8 +60,8 @@ pub(crate) struct Run {
     /// Blobs that phase 2 has done.
     prepared: usize,
     is_sorted: bool,
-    /// UTC minus device's clock, by slot: as it was before the run, and as it is now.
-    clocks: HashMap<usize, Offset>,
+    /// What is known of the clocks, by slot.
+    clocks: HashMap<usize, Known>,
     messages: Vec<Message>,
     rows: Vec<SortedRow>,
     records: Vec<(Ids, i64, Record)>,
@@ -68,11 +69,19 @@ pub(crate) struct Run {
     done: usize,
 }
 
-/// UTC minus the device's clock: before the run, and at the message that is being prepared.
+/// A stream of the run, and when it was heard first and last.
 #[derive(Clone, Copy, Debug)]
-struct Offset {
-    before: Option<i64>,
-    current: Option<i64>,
+struct Heard {
+    slot: usize,
+    first: i64,
+    last: i64,
+}
+
+/// What is known of a clock: before the run, and at the message that is being prepared.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    before: Option<ClockState>,
+    current: Option<ClockState>,
 }
 
 /// A data message of the run.
@@ -108,7 +117,7 @@ enum Record {
     Refused { rows: Range, code: u16, message: u8, bytes: Vec<u8> },
     Skip { rows: Range, cause: u8 },
     Counts { row: u32, made: u64, causes: Vec<(u8, u64)> },
-    Clock { before: Option<i64>, offset: i64, uncertainty: u32, kind: u8 },
+    Clock { before: Option<ClockState>, now: ClockState, is_first: bool },
     Seen { transport: String, software: String },
     Event { kind: String, text: String },
     Unreadable { first: i64, why: String, bytes: Vec<u8> },
@@ -126,6 +135,10 @@ impl Store {
             return Ok(self.filing(options, 0));
         }
         let Some(mut run) = self.run.take() else {
+            if self.dates_now(now, options) {
+                let rows = self.date_some(budget.max(1))?;
+                return Ok(self.filing(options, rows));
+            }
             if self.filing(options, 0).due.is_some_and(|due| due <= now) {
                 self.run = Some(self.begin_run()?);
             }
@@ -152,7 +165,8 @@ impl Store {
 
     fn filing(&self, options: &Options, rows: usize) -> Filing {
         let due = match self.inbox.front() {
-            None => None,
+            None if self.undated.is_empty() => None,
+            None => Some(i64::MIN),
             Some(_) if self.run.is_some() || self.inbox_bytes >= options.filing_bytes => {
                 Some(i64::MIN)
             }
@@ -200,14 +214,15 @@ impl Store {
                         if self.streams.get(slot).ids.is_none() {
                             run.new_streams.push(slot);
                         }
-                        run.streams.push((slot, i64::MIN));
+                        run.streams.push(Heard { slot, first: i64::MAX, last: i64::MIN });
                         run.streams.len() - 1
                     });
                 }
                 Item::Entry(index, Entry { received, said }) => {
                     let slot = slot_of(&slots, index)?;
-                    let heard = &mut run.streams[run.stream_index[&slot]].1;
-                    *heard = received.max(*heard);
+                    let heard = &mut run.streams[run.stream_index[&slot]];
+                    heard.first = received.min(heard.first);
+                    heard.last = received.max(heard.last);
                     let Some(data) = said.body().and_then(|body| read_body(body).ok()) else {
                         continue;
                     };
@@ -235,7 +250,7 @@ impl Store {
         }
         let rest = run.new_streams.len().saturating_sub(budget.max(1));
         for slot in run.new_streams.drain(rest..) {
-            let heard = run.streams[run.stream_index[&slot]].1;
+            let heard = run.streams[run.stream_index[&slot]];
             let entry = self.streams.get_mut(slot);
             entry.ids = Some(introduce_stream(&self.conn, &entry.device, entry.stream, heard)?);
         }
@@ -244,12 +259,12 @@ impl Store {
 
     /// Begins a transaction that is not synced by itself. It only moves what is durable: the log is a prefix after a power
     /// cut, so either this is in it, or what it moved is still where it was. The next landing's sync covers it too.
-    fn begin_unsynced(&self) -> Result<(), StoreError> {
+    pub(crate) fn begin_unsynced(&self) -> Result<(), StoreError> {
         self.conn.execute_batch("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;")?;
         Ok(())
     }
 
-    fn commit_unsynced(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit_unsynced(&mut self) -> Result<(), StoreError> {
         self.conn.execute_batch("COMMIT; PRAGMA synchronous = FULL;")?;
         self.has_committed = true;
         Ok(())
@@ -297,16 +312,19 @@ impl Store {
             let ids = self.streams.get(slot).ids;
             let ids = ids.ok_or_else(|| StoreError::corrupt("a stream that phase 1 left out"))?;
             if let Some((body, presence, numbering)) = said.data() {
-                let clock_offset = self.clock_offset(run, slot, ids)?.current;
-                let message = DataMessage { body, presence, numbering, received, clock_offset };
+                let clock = self.known_clock(run, slot, ids)?.current;
+                let message = DataMessage { body, presence, numbering, received, clock };
                 self.prepare_rows(run, slot, ids, number, blob, &message);
                 continue;
             }
             if let Said::Clock { offset, uncertainty, kind } = said {
-                let before = self.clock_offset(run, slot, ids)?.before;
-                run.clocks.insert(slot, Offset { before, current: Some(offset) });
-                let record = Record::Clock { before, offset, uncertainty, kind };
-                run.records.push((ids, received, record));
+                let Known { before, current } = self.known_clock(run, slot, ids)?;
+                let heard = ClockState::hear(current, offset, uncertainty, kind, received);
+                if let Some(now) = heard.filter(|_| heard != current) {
+                    run.clocks.insert(slot, Known { before, current: heard });
+                    let is_first = current.is_none();
+                    run.records.push((ids, received, Record::Clock { before, now, is_first }));
+                }
                 continue;
             }
             said.into_records(|record| run.records.push((ids, received, record)));
@@ -392,14 +410,14 @@ impl Store {
     }
 
     /// The clock of a stream, as it was before this run and as it is now.
-    fn clock_offset(&self, run: &mut Run, slot: usize, ids: Ids) -> Result<Offset, StoreError> {
-        if let Some(offset) = run.clocks.get(&slot) {
-            return Ok(*offset);
+    fn known_clock(&self, run: &mut Run, slot: usize, ids: Ids) -> Result<Known, StoreError> {
+        if let Some(known) = run.clocks.get(&slot) {
+            return Ok(*known);
         }
-        let before = stored_clock_offset(&self.conn, ids.stream, run.last)?;
-        let offset = Offset { before, current: before };
-        run.clocks.insert(slot, offset);
-        Ok(offset)
+        let before = stored_clock(&self.conn, ids.stream, run.last)?;
+        let known = Known { before, current: before };
+        run.clocks.insert(slot, known);
+        Ok(known)
     }
 
     /// Phase 3, a slice of it: one transaction.
@@ -419,8 +437,8 @@ impl Store {
         {
             record.insert(&self.conn, *ids, *received, run.last)?;
         }
-        for (slot, heard) in &run.streams[run.done.max(last) - last..end.max(last) - last] {
-            self.write_marks(*slot, *heard)?;
+        for heard in &run.streams[run.done.max(last) - last..end.max(last) - last] {
+            self.write_marks(heard.slot, heard.last)?;
         }
         let is_over = end == run.len();
         if is_over {
@@ -435,6 +453,7 @@ impl Store {
         run.done = end;
         if is_over {
             self.end_run(run);
+            self.find_undated()?;
         }
         Ok(())
     }
@@ -485,8 +504,8 @@ impl Store {
         while let Some(entry) = self.inbox.pop_front_if(|entry| entry.id <= run.last) {
             self.inbox_bytes -= entry.bytes;
         }
-        for (slot, _) in &run.streams {
-            let entry = self.streams.get_mut(*slot);
+        for heard in &run.streams {
+            let entry = self.streams.get_mut(heard.slot);
             if !entry.refused.is_empty() {
                 entry.has_refused = true;
             }
@@ -582,12 +601,27 @@ impl Record {
             Self::Counts { row, made, causes } => conn
                 .prepare_cached("INSERT OR IGNORE INTO counts VALUES (?1, ?2, ?3, ?4, ?5)")?
                 .execute(params![stream, row, received, made.cast_signed(), causes_to_json(causes)])?,
-            Self::Clock { before, offset, uncertainty, kind } => conn
-                .prepare_cached(
-                    "UPDATE streams SET clock_kind = ?2, clock_uncertainty = ?3, clock_offset = ?4, clock_run = ?5,
-                     clock_before = ?6 WHERE id = ?1",
+            Self::Clock { before, now, is_first } => {
+                let state = now.to_bytes();
+                let to_date = (*is_first && now.is_monotonic()).then_some(&state);
+                conn.prepare_cached(
+                    "UPDATE streams SET clock_kind = ?2, clock_offset = ?3, clock_uncertainty = ?4, clock_drift = ?5,
+                     clock_time = ?6, clock_state = ?7, clock_run = ?8, clock_before = ?9,
+                     to_date = coalesce(?10, to_date) WHERE id = ?1",
                 )?
-                .execute(params![stream, kind, uncertainty, offset, run, before])?,
+                .execute(params![
+                    stream,
+                    now.kind(),
+                    now.offset(),
+                    now.uncertainty(),
+                    now.drift_ppm(),
+                    now.heard(),
+                    state,
+                    run,
+                    before.map(ClockState::to_bytes),
+                    to_date,
+                ])?
+            }
             Self::Seen { transport, software } => conn
                 .prepare_cached(
                     "UPDATE devices SET transport = ?2, software = nullif(?3, '') WHERE id = ?1",
@@ -604,37 +638,39 @@ impl Record {
     }
 }
 
-/// The clock offset of a stream that holds for the run up to inbox entry `run`, and for what follows it: the run itself
-/// may have written a later one already.
-pub(crate) fn stored_clock_offset(
+/// What is known of a stream's clock, as it holds for the run up to inbox entry `run`, and for what follows it: the run
+/// itself may have written a later state already.
+pub(crate) fn stored_clock(
     conn: &Connection,
     stream: i64,
     run: i64,
-) -> rusqlite::Result<Option<i64>> {
-    let found = conn
+) -> Result<Option<ClockState>, StoreError> {
+    let found: Option<Option<Vec<u8>>> = conn
         .prepare_cached(
-            "SELECT CASE clock_run WHEN ?2 THEN clock_before ELSE clock_offset END FROM streams WHERE id = ?1",
+            "SELECT CASE clock_run WHEN ?2 THEN clock_before ELSE clock_state END FROM streams WHERE id = ?1",
         )?
         .query_row([stream, run], |row| row.get(0))
         .optional()?;
-    Ok(found.flatten())
+    let damaged = || StoreError::corrupt(format!("the clock of stream {stream}"));
+    let state = |bytes: Vec<u8>| ClockState::from_bytes(&bytes).ok_or_else(damaged);
+    found.flatten().map(state).transpose()
 }
 
 fn introduce_stream(
     conn: &Connection,
     device: &str,
     stream: u64,
-    heard: i64,
+    heard: Heard,
 ) -> Result<Ids, StoreError> {
     let device = conn
         .prepare_cached(
-            "INSERT INTO devices (name, first_seen, last_seen) VALUES (?1, ?2, ?2)
+            "INSERT INTO devices (name, first_seen, last_seen) VALUES (?1, ?2, ?3)
              ON CONFLICT (name) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen) RETURNING id",
         )?
-        .query_row(params![device, heard], |row| row.get(0))?;
+        .query_row(params![device, heard.first, heard.last], |row| row.get(0))?;
     let stream = conn
-        .prepare_cached("INSERT INTO streams (device, stream, first_seen, last_seen) VALUES (?1, ?2, ?3, ?3) RETURNING id")?
-        .query_row(params![device, stream.cast_signed(), heard], |row| row.get(0))?;
+        .prepare_cached("INSERT INTO streams (device, stream, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4) RETURNING id")?
+        .query_row(params![device, stream.cast_signed(), heard.first, heard.last], |row| row.get(0))?;
     Ok(Ids { device, stream })
 }
 

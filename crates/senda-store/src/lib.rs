@@ -68,8 +68,10 @@ mod alerts; // conditions that hold, and who has still to hear of them
 mod backup; // copies of a store that is in use
 mod catalog; // schemas, and the tables and columns that hold them
 mod checkpoint; // the log goes into the database
+mod clock; // what is known of a device's clock
 mod control; // commands, settings, reports
 mod database; // the file: connection, version, tables of our own
+mod dating; // rows that were filed before anything was known of their clock
 mod filing; // from the inbox to the tables
 mod follower; // what has just landed, decoded
 mod inbox; // bytes of landed messages

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use senda_wire::{Channel, Clock, Schema, ValueType};
 
 use crate::catalog::{KEY_COLUMNS, Table, load_tables};
-use crate::filing::{FLAG_ESTIMATED, stored_clock_offset};
+use crate::clock::ClockState;
+use crate::filing::{FLAG_ESTIMATED, stored_clock};
 use crate::inbox::{BlobReader, Entry, Item, Said, read_body};
 use crate::reader::Stop;
 use crate::rows::{DataMessage, LandedRow, read_row};
@@ -312,7 +313,7 @@ pub(crate) struct LandedParts {
 /// What the inbox and the tables say of a stream, as far as the inbox was read.
 #[derive(Debug, Default)]
 pub(crate) struct LandedStream {
-    clock_offset: Option<i64>,
+    clock: Option<ClockState>,
     schemas: HashMap<u16, i64>,
 }
 
@@ -413,7 +414,7 @@ impl<'c> Landed<'c> {
             self.conn.prepare_cached("SELECT id, description FROM schemas WHERE stream = ?1")?;
         let schemas = schemas.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(LandedStream {
-            clock_offset: stored_clock_offset(self.conn, id, self.run)?,
+            clock: stored_clock(self.conn, id, self.run)?,
             schemas: schemas.collect::<Result<_, _>>()?,
         })
     }
@@ -429,15 +430,17 @@ impl<'c> Landed<'c> {
             Said::Schema { id, description } => {
                 stream.schemas.insert(*id, *description);
             }
-            Said::Clock { offset, .. } => stream.clock_offset = Some(*offset),
+            Said::Clock { offset, uncertainty, kind } => {
+                stream.clock =
+                    ClockState::hear(stream.clock, *offset, *uncertainty, *kind, entry.received);
+            }
             _ => {}
         }
         let Some((body, presence, numbering)) = entry.said.data() else { return Ok(()) };
-        let clock_offset = stream.clock_offset;
+        let clock = stream.clock;
         let Ok(data) = read_body(body) else { return Ok(()) };
         let Some(&description) = stream.schemas.get(&data.head.schema) else { return Ok(()) };
-        let message =
-            DataMessage { body, presence, numbering, received: entry.received, clock_offset };
+        let message = DataMessage { body, presence, numbering, received: entry.received, clock };
         self.read_rows(key, description, &message, found)
     }
 

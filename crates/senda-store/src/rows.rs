@@ -3,6 +3,7 @@
 use senda_wire::registry::ErrorCode;
 use senda_wire::{BodyError, Channel, Clock, Presence, Range, Reader, RowFault, Schema, Value};
 
+use crate::clock::ClockState;
 use crate::inbox::read_body;
 use crate::time::{Dated, Dating};
 
@@ -13,8 +14,8 @@ pub(crate) struct DataMessage<'a> {
     pub(crate) presence: Presence,
     pub(crate) numbering: Numbering<'a>,
     pub(crate) received: i64,
-    /// UTC minus the device's clock, where it is known.
-    pub(crate) clock_offset: Option<i64>,
+    /// What is known of the device's clock.
+    pub(crate) clock: Option<ClockState>,
 }
 
 /// How its rows are numbered.
@@ -56,7 +57,7 @@ impl DataMessage<'_> {
             clock: data.head.clock,
             t0: data.head.t0,
             received: self.received,
-            offset: self.clock_offset,
+            known: self.clock,
             last: self.last_offset(schema)?,
         };
         let mut rows = data.rows(schema, self.presence)?;

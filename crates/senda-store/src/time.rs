@@ -2,6 +2,8 @@
 
 use senda_wire::Clock;
 
+use crate::clock::ClockState;
+
 /// A row's time in the store, with what it is worth.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Dated {
@@ -17,8 +19,8 @@ pub(crate) struct Dating {
     pub(crate) clock: Clock,
     pub(crate) t0: i64,
     pub(crate) received: i64,
-    /// UTC minus the device's clock, where it is known.
-    pub(crate) offset: Option<i64>,
+    /// What is known of the device's clock.
+    pub(crate) known: Option<ClockState>,
     /// The largest time offset in the message.
     pub(crate) last: u32,
 }
@@ -34,11 +36,12 @@ impl Dating {
         let said = match self.clock {
             Clock::UtcSynced | Clock::UtcUnsynced => self.device_time(time_offset),
             Clock::Monotonic => self
-                .offset
-                .and_then(|offset| self.t0.checked_add(time_offset.into())?.checked_add(offset)),
+                .known
+                .filter(ClockState::is_monotonic)
+                .and_then(|known| known.utc(self.t0.checked_add(time_offset.into())?)),
             Clock::None => None,
         };
-        if let Some(time) = said.filter(|time| self.is_plausible(*time)) {
+        if let Some(time) = said.filter(|time| is_plausible(*time, self.received)) {
             return Dated { time, estimated: false };
         }
         // By reception: at once for a clock that is wrong, spread over the message where only its start is unknown.
@@ -48,10 +51,12 @@ impl Dating {
         };
         Dated { time: self.received.saturating_sub(before), estimated: self.clock != Clock::None }
     }
+}
 
-    fn is_plausible(&self, time: i64) -> bool {
-        time >= YEAR_2000 && time <= self.received.saturating_add(DAY)
-    }
+/// Whether a row that arrived at `received` may have been taken at `time`. An old reading from a spool may be, one of the
+/// future not. Spec §13.2a.
+pub(crate) fn is_plausible(time: i64, received: i64) -> bool {
+    time >= YEAR_2000 && time <= received.saturating_add(DAY)
 }
 
 /// 2000-01-01T00:00:00Z in microseconds.
@@ -66,7 +71,8 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000_000;
 
     fn dating(clock: Clock, t0: i64, offset: Option<i64>) -> Dating {
-        Dating { clock, t0, received: NOW, offset, last: 500 }
+        let known = offset.and_then(|offset| ClockState::hear(None, offset, 0, 1, NOW));
+        Dating { clock, t0, received: NOW, known, last: 500 }
     }
 
     /// Spec §13.2a.

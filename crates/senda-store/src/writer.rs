@@ -12,6 +12,7 @@ use senda_wire::{DeviceName, Range, Schema};
 use crate::catalog::Catalog;
 use crate::checkpoint::{Checkpointer, Log, Shared};
 use crate::database;
+use crate::dating::Undated;
 use crate::filing::Run;
 use crate::inbox::{BlobReader, BlobWriter, Item, Said, read_body};
 use crate::options::{Fault, SECOND};
@@ -164,11 +165,9 @@ impl Writer {
     /// # Errors
     /// As [`Writer::file`].
     pub fn file_all(&mut self, now: i64) -> Result<(), StoreError> {
-        while self
-            .with(now, |store, options| store.file(options, i64::MAX, 10_000))?
-            .inbox_bytes_left
-            > 0
-        {}
+        while self.with(now, |store, options| store.file(options, i64::MAX, 10_000))?.due.is_some()
+        {
+        }
         Ok(())
     }
 
@@ -327,6 +326,10 @@ pub(crate) struct Store {
     /// The last entry that is filed.
     pub(crate) filed: i64,
     pub(crate) run: Option<Run>,
+    /// Streams with rows that were filed before anything was known of their clock.
+    pub(crate) undated: VecDeque<Undated>,
+    /// The next turn is theirs: new rows must not starve them.
+    pub(crate) dates_next: bool,
     pub(crate) sweep: Sweep,
     /// The write-ahead log.
     pub(crate) log: Log,
@@ -367,6 +370,8 @@ impl Store {
                 inbox_bytes: 0,
                 filed: 0,
                 run: None,
+                undated: VecDeque::new(),
+                dates_next: false,
                 sweep: Sweep::default(),
                 log,
                 has_committed: false,
@@ -375,6 +380,7 @@ impl Store {
                 landed: Vec::new(),
             };
             store.replay()?;
+            store.find_undated()?;
             Ok(store)
         };
         let prepared = options.fault.prepare(&conn).and_then(|()| conn.wal_hook(Some(hook)));
