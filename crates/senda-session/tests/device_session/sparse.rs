@@ -187,6 +187,8 @@ fn a_collector_without_sparse_gets_the_full_rows_and_a_skip_for_the_others() {
     let hello = bench.hello();
     assert_eq!(hello.hello().encodings, encoding::ROWS | encoding::SPARSE);
     bench.welcome(&hello);
+    let dropped = |first| Event::Dropped { first, count: 1, cause: SkipCause::Rejected };
+    assert!(bench.events().contains(&dropped(1)), "as soon as it is known");
     push(&mut bench, schema, &first_channels(0), 0); // In it.
     let mut sent = bench.declared();
     sent.extend(bench.sent());
@@ -198,8 +200,7 @@ fn a_collector_without_sparse_gets_the_full_rows_and_a_skip_for_the_others() {
     };
     assert_eq!(skip.message(), Message::Skip(Skip { count: 2, cause: SkipCause::Rejected.code() }));
     assert_eq!(skip.seq, 1);
-    let dropped = Event::Dropped { first: 1, count: 2, cause: SkipCause::Rejected };
-    assert!(bench.events().contains(&dropped));
+    assert!(bench.events().contains(&dropped(2)));
     bench.ack(3);
     assert!(bench.device.is_flushed());
     assert_eq!(bench.device.stats().skipped[2], 2);
