@@ -16,6 +16,9 @@ use crate::{
     device_seed,
 };
 
+/// How often a client whose clock nobody keeps right asks for the time, unless told otherwise.
+pub const TIME_EVERY: Duration = Duration::from_secs(60);
+
 /// A client under construction.
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -39,10 +42,15 @@ impl Builder {
         self
     }
 
-    /// Says what this machine's clock is worth; [`Clock::UtcSynced`] unless told otherwise.
+    /// Says what this machine's clock is worth; [`Clock::UtcSynced`] unless told otherwise. With [`Clock::Monotonic`] and
+    /// [`Clock::UtcUnsynced`] the collector is asked for the time every [`TIME_EVERY`], unless [`Config::time_every`] says
+    /// otherwise: that is how it can date the samples of a clock that begins at the client's start.
     #[must_use]
-    pub const fn clock(mut self, clock: Clock) -> Self {
+    pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        if matches!(clock, Clock::Monotonic | Clock::UtcUnsynced) {
+            self.config.time_every = self.config.time_every.or(Some(TIME_EVERY));
+        }
         self
     }
 

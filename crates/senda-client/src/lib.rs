@@ -41,7 +41,7 @@ mod sample; // values by name to rows in bytes
 mod schema; // channels by name
 mod shared; // what handles and the driving task have in common
 
-pub use client::{Builder, Client};
+pub use client::{Builder, Client, TIME_EVERY};
 pub use endpoint::{Endpoint, EndpointError, PORT_DEFAULT};
 pub use error::{Error, RowLost, SendError};
 pub use port::{Epoch, Port, device_seed};

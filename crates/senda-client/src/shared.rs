@@ -88,7 +88,12 @@ impl Future for Receipt {
 
 impl Shared {
     pub(crate) fn new(mut device: Device, epoch: Epoch, clock: Clock) -> Self {
-        device.set_clock(epoch.now(), clock, epoch.utc_base_us());
+        // As `try_send` dates samples: a monotonic clock counts from the client's start.
+        let base_us = match clock {
+            Clock::None | Clock::Monotonic => 0,
+            Clock::UtcUnsynced | Clock::UtcSynced => epoch.utc_base_us(),
+        };
+        device.set_clock(epoch.now(), clock, base_us);
         Self {
             state: Mutex::new(State {
                 device,

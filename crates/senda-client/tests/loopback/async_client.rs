@@ -2,13 +2,13 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use senda_client::{
-    Batch, Client, DoneStatus, DropPolicy, Error, Event, PushError, QueueLimits, RowLost,
+    Batch, Client, Clock, DoneStatus, DropPolicy, Error, Event, PushError, QueueLimits, RowLost,
     SendError, SkipCause,
 };
 use senda_sim::faults::{Conditions, Link};
 use tokio::time::timeout;
 
-use crate::collector::{Collector, Script};
+use crate::collector::{Collector, Script, now_us};
 use crate::{PATIENCE, eventually, greenhouse, row, sample};
 
 /// One of each, on IPv4 and IPv6.
@@ -63,6 +63,21 @@ async fn a_partial_sample_that_the_collector_cannot_read_is_lost_and_says_so() {
     let lost = client.send(&schema, &senda_client::Sample::partial()).await.unwrap();
     let fate = timeout(PATIENCE, lost).await.unwrap();
     assert_eq!(fate, Err(RowLost::Dropped { cause: SkipCause::Rejected }));
+}
+
+/// Spec §13.3: the clock that dates the samples is the one that the collector is asked about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_monotonic_clock_counts_from_the_start_and_asks_what_time_that_is() {
+    let collector = Collector::tcp("127.0.0.1:0");
+    let builder = Client::builder("gh-7", &collector.url("tcp")).unwrap().clock(Clock::Monotonic);
+    let _client = builder.connect().unwrap();
+    eventually("an offset is known", || {
+        collector.script().clocks.iter().any(|said| said.uncertainty < u32::MAX)
+    });
+    let said = *collector.script().clocks.last().unwrap();
+    assert_eq!(said.clock, Clock::Monotonic);
+    assert!((0..60_000_000).contains(&said.t1), "{said:?}");
+    assert!(now_us().abs_diff(said.t1 + said.offset) < 60_000_000, "{said:?}");
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use senda_session::Instant;
 use senda_sim::faults::Link;
 use senda_wire::registry::MESSAGE_MAX;
 use senda_wire::{
     Ack, Durability, ErrorCode, Frame, FrameError, Head, List, Message, MessageType, Nack,
-    NamedValue, Options, Presence, Ranges, Schema, Suite, Value, Welcome, Window,
+    NamedValue, Options, Presence, Ranges, Schema, Suite, Time, TimeReq, Value, Welcome, Window,
 };
 
 /// How long a thread waits for bytes before it looks whether the test is over.
@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) closes: Vec<u16>,
     /// DONEs that came: control number and status.
     pub(crate) done: Vec<(u32, u8)>,
+    /// What TIME_REQs said of the device's clock.
+    pub(crate) clocks: Vec<TimeReq>,
     /// Data is neither stored nor acknowledged, but `heard` counts it.
     pub(crate) is_mute: bool,
     pub(crate) heard: u64,
@@ -234,6 +236,11 @@ impl Script {
                 }
             }
             Message::Ping(ping) => say(out, session, seq, &Message::Pong(ping)),
+            Message::TimeReq(request) => {
+                self.clocks.push(request);
+                let utc = now_us();
+                say(out, session, seq, &Message::Time(Time { t1: request.t1, t2: utc, t3: utc }));
+            }
             Message::Done(done) => self.done.push((seq, done.status.code())),
             Message::Close(close) => self.closes.push(close.code.0),
             _ => {}
@@ -321,6 +328,12 @@ impl Script {
         };
         say(out, id, session.mark, &Message::Ack(Ack { window: Some(window) }));
     }
+}
+
+/// Microseconds since 1970.
+pub(crate) fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_micros()).unwrap()
 }
 
 fn nack(out: &mut Vec<u8>, session: u32, seq: u32, code: ErrorCode, first: u32, count: u32) {
