@@ -5,7 +5,7 @@ use rusqlite::params;
 use crate::{Reader, StoreError};
 
 /// A device and its ledger, as far as it is filed. Times are microseconds since 1970.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DeviceRecord {
     /// Its name.
     pub name: String,
@@ -34,7 +34,7 @@ pub struct DeviceRecord {
 }
 
 /// What a stream said of its device's clock. Spec §5.21.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClockRecord {
     /// Kind of clock, code of spec §5.7.
     pub kind: u8,
@@ -42,6 +42,8 @@ pub struct ClockRecord {
     pub offset_us: i64,
     /// How far the offset may be off, µs; `None`: unknown.
     pub uncertainty_us: Option<u32>,
+    /// Parts per million by which the clock is faster than UTC; `None`: not known yet.
+    pub drift_ppm: Option<f64>,
 }
 
 /// Something that happened.
@@ -80,7 +82,7 @@ impl Reader {
                  LEFT JOIN ledger l ON l.device = d.name GROUP BY d.id ORDER BY d.name",
             )?;
             let mut clock = conn.prepare(
-                "SELECT clock_kind, clock_offset, clock_uncertainty FROM streams
+                "SELECT clock_kind, clock_offset, clock_uncertainty, clock_drift FROM streams
                  WHERE device = ?1 AND clock_offset IS NOT NULL ORDER BY last_seen DESC LIMIT 1",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -95,6 +97,7 @@ impl Reader {
                         uncertainty_us: row
                             .get::<_, Option<u32>>(2)?
                             .filter(|uncertainty| *uncertainty != u32::MAX),
+                        drift_ppm: row.get(3)?,
                     })
                 });
                 found.push(DeviceRecord {

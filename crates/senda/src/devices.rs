@@ -124,10 +124,14 @@ fn write_device(out: &mut impl Write, device: &Json) -> std::io::Result<()> {
             Some(micros) => format!(" ± {micros} µs"),
             None => String::new(),
         };
+        let drift = match clock["drift_ppm"].as_f64() {
+            Some(ppm) => format!(", drifts by {ppm:.1} ppm"),
+            None => String::new(),
+        };
         line(
             "clock",
             format!(
-                "{}, UTC - clock = {} µs{uncertainty}",
+                "{}, UTC - clock = {} µs{uncertainty}{drift}",
                 text::string(&clock["kind"]),
                 clock["offset_us"]
             ),

@@ -148,6 +148,7 @@ fn to_json(
             "kind": Clock::from_code(clock.kind).map(|kind| kind.name().to_ascii_lowercase()),
             "offset_us": clock.offset_us,
             "uncertainty_us": clock.uncertainty_us,
+            "drift_ppm": clock.drift_ppm,
         })),
         "takes": takes(downlink),
         "config": config(device, downlink, report, desired),

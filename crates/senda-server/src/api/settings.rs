@@ -91,7 +91,9 @@ fn read_settings(settings: &Json) -> Result<Vec<u8>, String> {
             json::read_list(values)
         }
         Json::Object(object) => {
-            let values = object.iter().map(|(name, value)| with_type(name, value));
+            // By name: the revision must not depend on the order in which somebody wrote them.
+            let sorted: std::collections::BTreeMap<_, _> = object.iter().collect();
+            let values = sorted.into_iter().map(|(name, value)| with_type(name, value));
             json::read_list(&values.collect::<Result<Vec<_>, _>>()?)
         }
         other => Err(format!("{other} is neither an object nor an array")),
