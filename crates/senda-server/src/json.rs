@@ -52,7 +52,7 @@ pub(crate) fn json_of(value: &Value, exponent: i8) -> Json {
 }
 
 /// A decimal as a JSON number, if the number reads back as the same decimal; else as a string.
-fn float(decimal: &str) -> Json {
+pub fn float(decimal: &str) -> Json {
     match decimal.parse::<f64>() {
         Ok(number) if number.to_string() == decimal => json!(number),
         _ => json!(decimal),

@@ -22,6 +22,7 @@ mod man; // senda man
 mod paths; // where data lies unless told otherwise
 mod proxy; // senda proxy
 mod query; // senda query
+mod schemas; // what rows hold, learnt by listening
 mod send; // senda send
 mod sense; // senda sense
 mod serve; // senda serve

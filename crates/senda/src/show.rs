@@ -1,94 +1,58 @@
 //! A message field by field, as lines or as JSON.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use senda_wire::registry::HEADER_LEN;
-use senda_wire::{Data, Frame, Message, MessageType, Schema, walk};
+use senda_server::json::{float, scaled, time};
+use senda_wire::registry::{HEADER_LEN, OptionCode};
+use senda_wire::{BodyError, Channel, FieldValue, Frame, Message, NamedValue, Range, Schema};
+use senda_wire::{TypedValue, Value, Visit, walk};
+use serde_json::json;
 
-/// Schema descriptions by (session, schema id), as DECLARE messages told them: without them rows are only bytes.
-#[derive(Default)]
-pub(crate) struct Schemas {
-    whole: HashMap<(u32, u32), Vec<u8>>,
-    parts: HashMap<(u32, u32), Vec<Option<Vec<u8>>>>,
-}
+pub(crate) use crate::schemas::Schemas;
 
-/// Descriptions that are remembered; beyond that rows of new schemas are shown as bytes.
-const SCHEMAS_MAX: usize = 4096;
-
-impl Schemas {
-    /// Remembers what a DECLARE says.
-    pub(crate) fn learn(&mut self, frame: &Frame<'_>) {
-        let Ok(Message::Declare(declare)) = Message::decode(frame) else {
-            return;
-        };
-        let key = (frame.session, frame.seq);
-        if self.whole.len() + self.parts.len() >= SCHEMAS_MAX {
-            return;
-        }
-        let parts = self.parts.entry(key).or_default();
-        parts.resize(declare.parts.into(), None);
-        if let Some(part) = parts.get_mut(usize::from(declare.part)) {
-            *part = Some(declare.bytes.to_vec());
-        }
-        if parts.iter().all(Option::is_some) {
-            let description = parts.drain(..).flatten().flatten().collect();
-            self.parts.remove(&key);
-            self.insert(key, description);
-        }
-    }
-
-    /// Remembers a description.
-    pub(crate) fn insert(&mut self, key: (u32, u32), description: Vec<u8>) {
-        if Schema::decode(&description).is_ok() {
-            self.whole.insert(key, description);
-        }
-    }
-
-    /// The schema that a data message refers to: that of its session, or the one given for any session (session 0).
-    fn of(&self, frame: &Frame<'_>) -> Option<Schema<'_>> {
-        let id = match Message::decode(frame) {
-            Ok(Message::Rows(data) | Message::Sparse(data) | Message::RowsU(data)) => {
-                data.head.schema
-            }
-            _ => u16::from_be_bytes(frame.body.first_chunk().copied().filter(|_| is_data(frame))?),
-        };
-        let id = u32::from(id);
-        let description =
-            self.whole.get(&(frame.session, id)).or_else(|| self.whole.get(&(0, id)))?;
-        Schema::decode(description).ok()
-    }
-}
+/// Microseconds from here on are shown as a date too: 2000-01-01T00:00:00Z. Spec §13.2.
+const PLAUSIBLE: i64 = 946_684_800_000_000;
 
 /// One field, ready to be shown.
 pub(crate) struct Line {
     pub(crate) name: String,
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
     pub(crate) value: String,
 }
 
-/// The fields of a message, header and trailer included, and what is wrong with it, if anything is.
-pub(crate) fn fields(frame: &Frame<'_>, schemas: &Schemas) -> (Vec<Line>, Option<String>) {
-    let description = schemas.of(frame).map(|schema| schema.bytes().to_vec());
-    let schema = description.as_deref().and_then(|bytes| Schema::decode(bytes).ok());
-    let mut lines = Vec::new();
-    // The walker wants one lifetime for frame and schema.
-    let result = walk(frame, schema.as_ref(), &mut |visit| {
-        let name = match visit.index {
-            Some(index) => format!("{}[{index}]", visit.name),
-            None => visit.name.to_owned(),
-        };
-        lines.push(Line {
-            name,
-            offset: visit.offset,
-            len: visit.len,
-            value: visit.value.to_string(),
-        });
+/// Calls `each` for every field, and tells what is wrong with the body, if anything is. Spec §5.26.
+pub(crate) fn visit(
+    frame: &Frame<'_>,
+    schema: Option<&Schema<'_>>,
+    each: &mut dyn FnMut(&Visit<'_>),
+) -> Option<BodyError> {
+    let layout = walk(frame, schema, &mut |visit| each(&visit)).err();
+    layout.or_else(|| Message::decode(frame).err())
+}
+
+/// A field as a line.
+pub(crate) fn line(visit: &Visit<'_>) -> Line {
+    let name = match visit.index {
+        Some(index) => format!("{}[{index}]", visit.name),
+        None => visit.name.to_owned(),
+    };
+    Line { name, value: text(&visit.value) }
+}
+
+/// A field as JSON: numbers as numbers; identifiers and checksums as `0x` and hex digits; bytes as hex digits; a value
+/// of a row or a list scaled by its exponent; null for bytes that are no value of their channel.
+pub(crate) fn json(visit: &Visit<'_>) -> serde_json::Value {
+    let mut field = json!({
+        "name": visit.name, "offset": visit.offset, "length": visit.len,
+        "value": json_value(&visit.value), "text": text(&visit.value),
     });
-    let wrong =
-        result.err().or_else(|| Message::decode(frame).err()).map(|error| error.to_string());
-    (lines, wrong)
+    if let Some(index) = visit.index {
+        field["index"] = json!(index);
+    }
+    if let FieldValue::Sample { channel, .. } = visit.value {
+        field["type"] = json!(channel.value_type.name());
+        field["unit"] = json!(channel.unit);
+    }
+    field
 }
 
 /// Name and section of a message's type.
@@ -101,26 +65,155 @@ pub(crate) fn title(frame: &Frame<'_>) -> (String, &'static str) {
 
 /// A message on one line: type, what its header says, and the fields of its body.
 pub(crate) fn one_line(frame: &Frame<'_>, schemas: &Schemas, fields_max: usize) -> String {
-    let (name, section) = title(frame);
-    let mut line = format!("{name} (§{section}) session={:08x} seq={}", frame.session, frame.seq);
-    let (lines, wrong) = fields(frame, schemas);
-    let end = frame.bytes.len().saturating_sub(4);
-    let body: Vec<&Line> =
-        lines.iter().filter(|field| field.offset >= HEADER_LEN && field.offset < end).collect();
-    for field in body.iter().take(fields_max) {
-        let _ = write!(line, " {}={}", field.name, field.value);
-    }
-    if body.len() > fields_max {
-        let _ = write!(line, " ... {} more fields", body.len() - fields_max);
-    }
-    if let Some(wrong) = wrong {
-        let _ = write!(line, " MALFORMED: {wrong}");
-    }
-    line
+    one_line_with(frame, schemas.of(frame, None).as_ref(), fields_max)
 }
 
-fn is_data(frame: &Frame<'_>) -> bool {
-    let data = [MessageType::Rows, MessageType::Sparse, MessageType::RowsU];
-    frame.message_type().is_some_and(|kind| data.contains(&kind))
-        && Data::count_of(frame.body).is_some()
+/// The same, with the schema that a data message refers to.
+pub(crate) fn one_line_with(
+    frame: &Frame<'_>,
+    schema: Option<&Schema<'_>>,
+    fields_max: usize,
+) -> String {
+    let (name, section) = title(frame);
+    let mut text = format!("{name} (§{section}) session={:08x} seq={}", frame.session, frame.seq);
+    let end = frame.bytes.len().saturating_sub(4);
+    let mut body = 0;
+    let wrong = visit(frame, schema, &mut |visit| {
+        if visit.offset >= HEADER_LEN && visit.offset < end {
+            body += 1;
+            if body <= fields_max {
+                let Line { name, value } = line(visit);
+                let _ = write!(text, " {name}={value}");
+            }
+        }
+    });
+    if body > fields_max {
+        let _ = write!(text, " ... {} more fields", body - fields_max);
+    }
+    if let Some(wrong) = wrong {
+        let _ = write!(text, " MALFORMED: {wrong}");
+    }
+    text
+}
+
+/// What a field says, for people.
+fn text(value: &FieldValue<'_>) -> String {
+    match value {
+        FieldValue::Micros(micros) if *micros >= PLAUSIBLE => {
+            format!("{micros} us, {}", time(*micros))
+        }
+        FieldValue::Option(option) if option.code == OptionCode::Software.code() => {
+            let software = String::from_utf8_lossy(option.value);
+            format!("{} {}: {software:?}", option.code, OptionCode::Software.name())
+        }
+        FieldValue::Named(NamedValue { name, typed }) => {
+            let kind = typed.value.value_type().name();
+            format!("{name:?} = {} ({kind})", value_text(&typed.value, typed.exponent))
+        }
+        FieldValue::Sample { value, channel } => sample_text(value, channel),
+        FieldValue::BadValue(_) => {
+            format!("0x{value}: no value of this channel (BAD_VALUE 301, §4.3)")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn sample_text(value: &Value<'_>, channel: &Channel<'_>) -> String {
+    let mut text = value_text(value, channel.exponent);
+    if let Value::Enum(index) = value {
+        let label = channel.labels().nth(usize::from(*index)).unwrap_or_default();
+        let _ = write!(text, " {label:?}");
+    }
+    if !channel.unit.is_empty() {
+        let _ = write!(text, " {}", channel.unit);
+    }
+    text
+}
+
+/// A value as people read it: integers scaled, exactly.
+fn value_text(value: &Value<'_>, exponent: i8) -> String {
+    if let Some(raw) = integer(value) {
+        return scaled(raw, exponent);
+    }
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::F32(value) => format!("{value:?}"),
+        Value::F64(value) => format!("{value:?}"),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Blob(bytes) => format!("0x{}", hex(bytes)),
+        Value::Time(micros) => time(*micros),
+        Value::Vector(vector) => {
+            let elements: Vec<_> = vector.iter().map(|each| value_text(&each, exponent)).collect();
+            format!("[{}]", elements.join(", "))
+        }
+        Value::Enum(index) => index.to_string(),
+        // Integers, above.
+        _ => String::new(),
+    }
+}
+
+/// What a field says, for programs.
+fn json_value(value: &FieldValue<'_>) -> serde_json::Value {
+    match value {
+        FieldValue::Unsigned(value) => json!(value),
+        FieldValue::Signed(value) | FieldValue::Micros(value) => json!(value),
+        FieldValue::Hex { .. } => json!(value.to_string()),
+        FieldValue::Code { code, .. } => json!(code),
+        FieldValue::Bits { bits, .. } => json!(bits),
+        FieldValue::ClockAndCount { clock, count } => {
+            json!({ "clock": clock.code(), "count": count })
+        }
+        FieldValue::Text(text) => json!(text),
+        FieldValue::Bytes(bytes) | FieldValue::Undecoded(bytes) => json!(hex(bytes)),
+        FieldValue::Count(count) => json!(count),
+        FieldValue::Option(option) => json!({ "type": option.code, "value": hex(option.value) }),
+        FieldValue::Named(NamedValue { name, typed }) => {
+            let TypedValue { exponent, value } = typed;
+            let kind = value.value_type().name();
+            json!({ "name": name, "type": kind, "value": json_sample(value, *exponent) })
+        }
+        FieldValue::Range(Range { start, end }) => json!({ "start": start, "end": end }),
+        FieldValue::Cause { cause, count } => json!({ "cause": cause, "count": count }),
+        FieldValue::TimeOffset(offset) => json!(offset),
+        FieldValue::Sample { value, channel } => json_sample(value, channel.exponent),
+        FieldValue::BadValue(_) => serde_json::Value::Null,
+    }
+}
+
+/// A value of a row or a list: enum8 by its index, time in microseconds, blobs as hex digits.
+fn json_sample(value: &Value<'_>, exponent: i8) -> serde_json::Value {
+    match value {
+        Value::Bool(value) => json!(value),
+        Value::F32(number) if number.is_finite() => float(&number.to_string()),
+        Value::F64(number) if number.is_finite() => float(&number.to_string()),
+        Value::Text(text) => json!(text),
+        Value::Blob(bytes) => json!(hex(bytes)),
+        Value::Enum(index) => json!(index),
+        Value::Time(micros) => json!(micros),
+        Value::Vector(vector) => vector.iter().map(|each| json_sample(&each, exponent)).collect(),
+        Value::U64(value) if exponent == 0 => json!(value),
+        _ if exponent == 0 && integer(value).is_some() => {
+            integer(value).and_then(|raw| i64::try_from(raw).ok()).into()
+        }
+        _ => float(&value_text(value, exponent)),
+    }
+}
+
+/// The raw number of a scalar integer.
+fn integer(value: &Value<'_>) -> Option<i128> {
+    Some(match *value {
+        Value::U8(value) => value.into(),
+        Value::U16(value) => value.into(),
+        Value::U32(value) => value.into(),
+        Value::U64(value) => value.into(),
+        Value::I8(value) => value.into(),
+        Value::I16(value) => value.into(),
+        Value::I32(value) => value.into(),
+        Value::I64(value) => value.into(),
+        _ => return None,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -231,20 +231,18 @@ impl Printer {
             }
             Format::Json => {
                 let (name, section) = show::title(frame);
-                let (fields, wrong) = show::fields(frame, &self.schemas);
-                let fields: Vec<Value> = fields
-                    .into_iter()
-                    .map(|field| {
-                        json!({ "name": field.name, "offset": field.offset, "length": field.len, "value": field.value })
-                    })
-                    .collect();
+                let mut fields = Vec::new();
+                let schema = self.schemas.of(frame, None);
+                let wrong = show::visit(frame, schema.as_ref(), &mut |visit| {
+                    fields.push(show::json(visit));
+                });
                 let mut object = object(passing);
                 object["type"] = name.into();
                 object["section"] = section.into();
                 object["offset"] = offset.into();
                 object["length"] = frame.bytes.len().into();
                 object["fields"] = fields.into();
-                object["error"] = wrong.into();
+                object["error"] = wrong.map(|wrong| wrong.to_string()).into();
                 writeln!(out, "{object}")
             }
         }
