@@ -7,7 +7,7 @@ use anyhow::ensure;
 
 use crate::steps::Steps;
 use crate::tools::{self, cargo, root};
-use crate::{no_std, registry, test};
+use crate::{dissector, no_std, registry, test};
 
 /// The most that a cold release build of the demo may take. Generous: it is there to catch a
 /// dependency that doubles the time to the first `cargo run`, not a slow machine.
@@ -16,6 +16,7 @@ const DEMO_BUILD_SECONDS_MAX: f64 = 600.0;
 pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
     steps.step("fmt", || tools::run(&mut cargo(["fmt", "--all", "--check"])))?;
     steps.step("registry", || registry::run(&registry::Args { check: true }))?;
+    steps.step("dissector", || dissector::run(&dissector::Args { check: true }))?;
     // The vectors are what their maker writes, and nothing by hand. It needs Python 3.11 (tomllib).
     steps.step("vectors", || {
         tools::run(

@@ -8,6 +8,7 @@
 
 mod ci;
 mod deny;
+mod dissector;
 mod no_std;
 mod registry;
 mod steps;
@@ -32,6 +33,8 @@ enum Task {
     Deny,
     /// Generate code and tables from spec/registry.toml
     Registry(registry::Args),
+    /// Generate the Wireshark dissector from the registries and the layouts of senda-wire
+    Dissector(dissector::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::NoStd => no_std::run(),
         Task::Deny => deny::run(),
         Task::Registry(args) => registry::run(&args),
+        Task::Dissector(args) => dissector::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -53,7 +53,7 @@ struct Tool {
     check: (&'static str, &'static [&'static str]),
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool { name: "cc (a C compiler)", package: "gcc libc6-dev", check: ("cc", &["--version"]) },
     Tool {
         name: "python3 (3.8 or later)",
@@ -62,6 +62,7 @@ const TOOLS: [Tool; 4] = [
     },
     Tool { name: "sqlite3", package: "sqlite3", check: ("sqlite3", &["--version"]) },
     Tool { name: "groff", package: "groff-base", check: ("groff", &["--version"]) },
+    Tool { name: "tshark", package: "tshark", check: ("tshark", &["--version"]) },
 ];
 
 /// Finds each tool, or installs it through apt-get where we may.

@@ -23,19 +23,19 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let registry = model::Registry::parse(&read(SOURCE)?).context(SOURCE)?;
-    update(RUST, &rust::generate(&registry)?, args.check)?;
+    update(RUST, &rust::generate(&registry)?, "registry", args.check)?;
 
     let specification = read(SPECIFICATION)?;
     let specification = markdown::fill(&specification, &registry).context(SPECIFICATION)?;
-    update(SPECIFICATION, &specification, args.check)
+    update(SPECIFICATION, &specification, "registry", args.check)
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"))
 }
 
-/// Brings one file up to date, or says where it is not.
-fn update(path: &str, wanted: &str, check: bool) -> anyhow::Result<()> {
+/// Brings one file up to date, or says where it is not. `task` is the one that writes it.
+pub(crate) fn update(path: &str, wanted: &str, task: &str, check: bool) -> anyhow::Result<()> {
     let full_path = root().join(path);
     // A file that does not exist yet is an empty one.
     let present = std::fs::read_to_string(&full_path).unwrap_or_default();
@@ -44,10 +44,7 @@ fn update(path: &str, wanted: &str, check: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if check {
-        bail!(
-            "{path} is stale: run `cargo xtask registry`\n{}",
-            first_difference(&present, wanted)
-        );
+        bail!("{path} is stale: run `cargo xtask {task}`\n{}", first_difference(&present, wanted));
     }
     write(&full_path, wanted)?;
     println!("{path}: written");
