@@ -386,6 +386,13 @@ function Reader:text(field)
     return text
 end
 
+-- Strings of Wireshark end at a NUL; other control characters are no better.
+local function printable(text)
+    return (text:gsub("[%z\1-\31\127]", function(byte)
+        return ("\\x%02x"):format(byte:byte())
+    end))
+end
+
 local function hex(bytes)
     return (bytes:gsub(".", function(byte)
         return ("%02x"):format(byte:byte())
@@ -638,7 +645,7 @@ local function learn(message, collector, session, seq, body)
     if message.name == "HELLO" and #body >= 47 then
         local device = body:sub(48, 47 + body:byte(47))
         hellos[collector .. "|" .. Struct.unpack(">I4", body:sub(13, 16))] =
-            { stream = hex(body:sub(1, 8)), device = device }
+            { stream = hex(body:sub(1, 8)), device = printable(device) }
     elseif message.name == "WELCOME" then
         sessions[collector .. "|" .. session] = hellos[collector .. "|" .. seq]
     elseif message.name == "DECLARE" then
@@ -685,6 +692,8 @@ local function float_text(bytes)
     return tostring(value)
 end
 
+local LIMITS = { inf = math.huge, ["-inf"] = -math.huge, NaN = 0 / 0 }
+
 -- Microseconds as people read them, where they are a plausible date (§13.2).
 local function date(micros)
     local number = micros:tonumber()
@@ -720,7 +729,7 @@ local function read_value(reader, channel)
     local kind = channel.type
     if kind.name == "text" then
         local text = reader:string(reader:number(1, "text"), "text")
-        return is_utf8(text) and #text <= channel.max_len and text or nil
+        return is_utf8(text) and #text <= channel.max_len and printable(text) or nil
     elseif kind.name == "blob" then
         local bytes = reader:string(reader:number(2, "blob"), "blob")
         return #bytes <= channel.max_len and hex(bytes) or nil
@@ -806,7 +815,9 @@ local function add_sample(tree, reader, channel)
         shown = shown .. " " .. channel.unit
     end
     if is_number(channel.type) and channel.elements == 1 then
-        item:add(F["sample.number"], range, tonumber(text)):set_generated()
+        -- The texts of infinities are not everywhere numbers to Lua.
+        local number = tonumber(text) or LIMITS[text]
+        item:add(F["sample.number"], range, number):set_generated()
     end
     item:set_text(channel.name .. ": " .. shown)
 end
@@ -921,8 +932,8 @@ end
 function WALK.text(tree, name, reader, state, field)
     local first = reader.at
     local text = reader:text(field[1])
-    tree:add(F[name], from(reader, first), text)
-    state.seen[field[1]] = text
+    tree:add(F[name], from(reader, first), printable(text))
+    state.seen[field[1]] = printable(text)
 end
 
 function WALK.bytes(tree, name, reader, _, field)
@@ -942,7 +953,7 @@ function WALK.options(tree, _, reader, state, field)
         item:add(F["option.type"], code)
         item:add(F["option.value"], value)
         if OPTIONS[code:uint()] == "SOFTWARE" then
-            item:append_text(" " .. raw(reader.tvb, reader.at - len:uint(), len:uint()))
+            item:append_text(" " .. printable(raw(reader.tvb, reader.at - len:uint(), len:uint())))
         end
         state.shown = reader.at
     end
@@ -1143,7 +1154,7 @@ end
 -- ---------------------------------------------------------------- packets
 
 -- Bytes that should be a message and are none.
-local function add_failure(tvb, at, pinfo, tree, name)
+local function add_failure(tvb, at, tree, name)
     local range = tvb(at)
     local top = tree:add(senda, range)
     top:set_text(("Senda/1: no message (%s), %d bytes"):format(name, range:len()))
@@ -1167,14 +1178,16 @@ local function is_tcp(pinfo)
 end
 
 -- All messages of a datagram, or of the part of a connection that is at hand.
-function senda.dissector(tvb, pinfo, tree)
+local function dissect(tvb, pinfo, tree)
     local at, stop = 0, tvb:captured_len()
     local words = {}
     while at < stop do
         local left = stop - at
         local wrong = judge(tvb, at, left)
         local length = left >= 4 and tvb(at + 2, 2):uint() or nil
-        local is_short = wrong ~= "bad_magic" and (left < HEADER_LEN or not wrong and length > left)
+        -- §3.7: what is too short is so before its trailer counts.
+        local is_short = wrong ~= "bad_magic"
+            and (left < HEADER_LEN or wrong ~= "bad_length" and length > left)
         if is_short and is_tcp(pinfo) and pinfo.can_desegment > 0 then
             pinfo.desegment_offset = at
             pinfo.desegment_len = left < HEADER_LEN and DESEGMENT_ONE_MORE_SEGMENT or length - left
@@ -1183,7 +1196,7 @@ function senda.dissector(tvb, pinfo, tree)
             words[#words + 1] = add_cut(tvb, at, tree)
             break
         elseif wrong or is_short then
-            words[#words + 1] = add_failure(tvb, at, pinfo, tree, wrong or "bad_length")
+            words[#words + 1] = add_failure(tvb, at, tree, is_short and "bad_length" or wrong)
             break
         end
         words[#words + 1] = add_message(tvb, at, length, pinfo, tree)
@@ -1196,6 +1209,7 @@ function senda.dissector(tvb, pinfo, tree)
     end
     return tvb:captured_len()
 end
+senda.dissector = dissect
 
 -- Whether bytes that nobody called Senda begin with a whole message of it.
 local function begins_with_message(tvb)
@@ -1222,7 +1236,7 @@ senda:register_heuristic("udp", function(tvb, pinfo, tree)
     if not begins_with_message(tvb) then
         return false
     end
-    senda.dissector(tvb, pinfo, tree)
+    dissect(tvb, pinfo, tree)
     return true
 end)
 
@@ -1232,7 +1246,7 @@ senda:register_heuristic("tcp", function(tvb, pinfo, tree)
     end
     -- The rest of the connection is Senda too.
     pinfo.conversation = senda
-    senda.dissector(tvb, pinfo, tree)
+    dissect(tvb, pinfo, tree)
     return true
 end)
 

@@ -186,6 +186,8 @@ fn json_sample(value: &Value<'_>, exponent: i8) -> serde_json::Value {
         Value::Bool(value) => json!(value),
         Value::F32(number) if number.is_finite() => float(&number.to_string()),
         Value::F64(number) if number.is_finite() => float(&number.to_string()),
+        // What JSON has no number for.
+        Value::F32(_) | Value::F64(_) => json!(value_text(value, exponent)),
         Value::Text(text) => json!(text),
         Value::Blob(bytes) => json!(hex(bytes)),
         Value::Enum(index) => json!(index),
@@ -216,4 +218,37 @@ fn integer(value: &Value<'_>) -> Option<i128> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_numbers_where_json_has_them_and_exact_where_it_has_not() {
+        let json = |value, exponent| json_sample(&value, exponent).to_string();
+        assert_eq!(json(Value::I16(215), -1), "21.5");
+        assert_eq!(json(Value::U64(u64::MAX), 0), "18446744073709551615");
+        assert_eq!(json(Value::U64(u64::MAX), -18), "\"18.446744073709551615\"");
+        assert_eq!(json(Value::I64(i64::MIN), 0), "-9223372036854775808");
+        assert_eq!(json(Value::F32(0.1), 0), "0.1");
+        assert_eq!(json(Value::F64(f64::NAN), 0), "\"NaN\"");
+        assert_eq!(json(Value::F32(f32::NEG_INFINITY), 0), "\"-inf\"");
+        assert_eq!(json(Value::Time(-1), 0), "-1");
+        assert_eq!(json(Value::Blob(&[0, 255]), 0), "\"00ff\"");
+    }
+
+    #[test]
+    fn values_are_scaled_and_have_their_unit_for_people() {
+        let name = senda_wire::Identifier::new("c").unwrap();
+        let mut spec = senda_wire::ChannelSpec::new(name, senda_wire::ValueType::I16);
+        (spec.exponent, spec.unit) = (-1, "Cel");
+        let mut buffer = [0; 64];
+        let schema = Schema::encode(name, &[spec], &mut buffer).unwrap();
+        let channel = Schema::decode(schema).unwrap().channels().next().unwrap();
+        assert_eq!(sample_text(&Value::I16(-3), &channel), "-0.3 Cel");
+        assert_eq!(text(&FieldValue::Micros(5)), "5 us");
+        let date = FieldValue::Micros(1_767_225_600_000_000);
+        assert_eq!(text(&date), "1767225600000000 us, 2026-01-01T00:00:00Z");
+    }
 }

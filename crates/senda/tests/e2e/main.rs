@@ -6,6 +6,7 @@
 mod alerts; // rules, and who hears of them
 mod by_hand; // one conversation from the specification, byte by byte
 mod clocks; // devices whose clocks drift, step, start at 1970, or are not there
+mod captures; // `senda decode` and the Wireshark dissector on captures
 mod commands; // what the other subcommands print, and their exit codes
 mod control; // the API: commands, settings, devices, tail
 mod crashes; // SIGKILL and SIGTERM in mid-stream
@@ -16,8 +17,10 @@ mod manuals; // `senda man`
 mod processes; // children, and what they say
 mod proxy; // `senda proxy`
 mod python; // clients/python/senda.py
+mod recorder; // captures of what was really said
 mod sends; // `senda send`
 mod sense; // `senda sense`
 mod store; // what is in a store, by asking `senda query`
+mod tshark; // what tshark shows
 mod vectors; // spec/vectors
 mod wire; // Senda/1 from the specification alone
