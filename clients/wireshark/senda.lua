@@ -810,6 +810,9 @@ local function add_sample(tree, reader, channel)
     item:add(F["sample.value"], range, text):set_generated()
     local label = channel.type.name == "enum8" and channel.labels[tonumber(text)]
     local shown = label and ("%s (%s)"):format(label, text) or text
+    if channel.type.name == "time" then
+        shown = text .. " us" .. date(range:int64())
+    end
     if channel.unit ~= "" then
         item:add(F["sample.unit"], range, channel.unit):set_generated()
         shown = shown .. " " .. channel.unit
@@ -1045,6 +1048,7 @@ end
 local SUMMARY = {
     HELLO = function(state) return state.seen.device end,
     WELCOME = function(state) return "next row " .. (state.seen.next_row or "?") end,
+    DECLARE = function(state) return state.declared and state.declared.name end,
     CLOSE = function(state) return ERRORS[state.seen.code] or state.seen.code end,
     NACK = function(state) return ERRORS[state.seen.code] or state.seen.code end,
     ACK = function(state) return "below " .. state.seq end,
@@ -1069,6 +1073,7 @@ end
 local function new_state(pinfo, message, session, seq, top)
     local state = { seen = {}, seq = seq, has_row_numbers = message.is_data and not message.name:match("_U$") }
     local collector = collector_of(pinfo, message)
+    state.declared = message.name == "DECLARE" and find_schema(collector, session, seq)
     function state:find_schema()
         self.schema = collector and find_schema(collector, session, self.seen.schema)
         if self.schema then
