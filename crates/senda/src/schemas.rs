@@ -185,6 +185,14 @@ mod tests {
         assert!(schemas.of(&frame(&ping()), None).is_none(), "no data");
     }
 
+    #[test]
+    fn a_description_whose_crc_is_not_the_announced_one_is_not_believed() {
+        let whole = description("greenhouse");
+        let mut schemas = Schemas::default();
+        schemas.learn(&frame(&declare(7, 0, 0, 1, crc32(&whole) ^ 1, &whole)));
+        assert!(schemas.of(&frame(&rows(7, 0)), None).is_none());
+    }
+
     /// Spec §5.4a.
     #[test]
     fn what_an_id_meant_first_is_what_it_means() {
