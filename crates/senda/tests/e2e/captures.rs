@@ -69,7 +69,8 @@ fn tshark_and_decode_agree_on_the_vectors() {
         let mut connection = Connection::open(&mut tcp, device, collector);
         let sender = usize::from(case.from == "collector");
         connection.send(&mut tcp, 0, &declare(case));
-        connection.send(&mut tcp, sender, &case.bytes());
+        // Twice, so that messages begin in the middle of segments.
+        connection.send(&mut tcp, sender, &[case.bytes(), case.bytes()].concat());
         connection.close(&mut tcp, sender);
     }
     for (name, capture) in [("udp.pcap", udp), ("tcp.pcap", tcp)] {
