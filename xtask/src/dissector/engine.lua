@@ -85,7 +85,7 @@ end
 
 -- Strings of Wireshark end at a NUL; other control characters are no better.
 local function printable(text)
-    return (text:gsub("[%z\1-\31\127]", function(byte)
+    return (text:gsub("[\0-\31\127]", function(byte)
         return ("\\x%02x"):format(byte:byte())
     end))
 end

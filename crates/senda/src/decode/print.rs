@@ -172,7 +172,7 @@ impl<W: Write> Printer<W> {
         }
         let fault = fault.or_else(|| wrong.map(Fault::of_body)).or(bad);
         if let Some(Fault { name, section, text }) = &fault {
-            writeln!(self.out, "  malformed: {text} ({name}, §{section})")?;
+            writeln!(self.out, "  wrong: {text} ({name}, §{section})")?;
         }
         if place.is_some() {
             writeln!(self.out)?;
@@ -184,7 +184,11 @@ impl<W: Write> Printer<W> {
         let Shown { frame, place, sender, collector, .. } = *shown;
         let schema = self.schemas.of(frame, collector);
         let line = show::one_line_with(frame, schema.as_ref(), BRIEF_FIELDS_MAX);
-        writeln!(self.out, "{}{line}", header_text(place, sender))?;
+        write!(self.out, "{}{line}", header_text(place, sender))?;
+        if let Some(Fault { name, section, text }) = &fault {
+            write!(self.out, " WRONG: {text} ({name}, §{section})")?;
+        }
+        writeln!(self.out)?;
         let mut bad = None;
         let wrong = show::visit(frame, schema.as_ref(), &mut |visit| {
             bad = bad.take().or_else(|| Fault::of_value(visit));
@@ -204,7 +208,7 @@ impl<W: Write> Printer<W> {
         let mut object = header_json(place, sender);
         if let Some(Identity { stream, device }) = self.schemas.identity(frame.session, collector) {
             object["device"] = json!(device);
-            object["stream"] = json!(format!("0x{stream:016x}"));
+            object["stream"] = json!(format!("{stream:016x}"));
         }
         object["type"] = json!(name);
         object["section"] = json!(section);

@@ -433,7 +433,8 @@ impl<W: Write> Listener<'_, W> {
             (false, true) => Some(Sender::Device),
             _ => None,
         };
-        let by_port = who(&|address| self.ports.contains(&address.port()));
+        // Ports that the user named may be those of devices.
+        let by_port = who(&|address| address.port() == PORT);
         let by_history = who(&|address| self.collectors.contains(&Collector { is_tcp, address }));
         Place { moment, is_tcp, src, dst, by_port, by_history }
     }

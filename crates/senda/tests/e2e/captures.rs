@@ -227,6 +227,8 @@ fn ports_are_looked_at_alone_when_they_are_named() {
     let room = TempDir::new().expect("a directory");
     let mut capture = Capture::new();
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let skip = message(0x1F, 7, 0, &[0, 0, 0, 1, 1, 0, 0]);
+    capture.udp(address(40_001), address(PORT), &skip);
     for port in [PORT, 9000, 9001] {
         capture.udp(address(40_000), address(port), &pings(u32::from(port)..u32::from(port) + 1));
     }
@@ -238,12 +240,16 @@ fn ports_are_looked_at_alone_when_they_are_named() {
         let lines = json_lines(&outcome);
         (outcome.code, lines.iter().map(line_in_short).collect::<Vec<_>>())
     };
-    let all = ["PING 7363", "PING 9000", "PING 9001"].map(str::to_owned).to_vec();
+    let all = ["SKIP 0", "PING 7363", "PING 9000", "PING 9001"].map(str::to_owned).to_vec();
     assert_eq!(said(&[]), (Some(0), all), "what does not look like Senda is left alone");
     let named = ["PING 9000", "bad_magic"].map(str::to_owned).to_vec();
     assert_eq!(said(&["--port", "9000"]), (Some(1), named));
+    // The port of a device does as well as that of a collector.
+    let device = decode(&file, &["--port", "40001"]);
+    let said = device.iter().map(|line| line["direction"].as_str()).collect::<Vec<_>>();
+    assert_eq!((said, device[0]["error"].is_null()), (vec![Some("up")], true));
     let nothing = run(senda(["decode", "--port", "1"]).arg(&file)).succeeded();
-    assert!(nothing.stderr.contains("no Senda in 5 packets on the ports [1]"), "{nothing:?}");
+    assert!(nothing.stderr.contains("no Senda in 6 packets on the ports [1]"), "{nothing:?}");
     let hex = run(&mut senda(["decode", "--port", "1", "a1"]));
     assert_eq!(hex.code, Some(2), "hex has no ports: {hex:?}");
 }
@@ -352,7 +358,7 @@ fn a_resumed_session_is_shown_with_the_schema_of_its_stream() {
     let lines = decode(&file, &[]);
     let rows = lines.last().expect("six messages");
     let said = ["type", "schema", "device", "stream"].map(|key| rows[key].as_str().unwrap_or("?"));
-    assert_eq!(said, ["ROWS", "greenhouse", "gh-7", "0x9f3c5b1e7d204a68"]);
+    assert_eq!(said, ["ROWS", "greenhouse", "gh-7", "9f3c5b1e7d204a68"]);
     agree(&lines, &tshark::dissect(&file));
 }
 
