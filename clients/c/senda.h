@@ -184,7 +184,8 @@ typedef struct senda_list {
 /* Takes the next of the list; false at its end. A name may be empty: an argument by its place. */
 bool senda_next(senda_list *list, senda_bytes *name, senda_value *value);
 
-/* ---- Schemas: 4.1, 4.2. The collector checks them and answers NACK 205 to a bad one, see SENDA_EVENT_REFUSED. ---- */
+/* ---- Schemas: 4.1, 4.2. A description must fit one message, and have 28 bytes less. The collector checks the rest and
+ * answers NACK 205 to a bad one, see SENDA_EVENT_REFUSED. ---- */
 
 typedef struct senda_channel {
     const char *name; /* [a-z][a-z0-9_]{0,62} */

@@ -1,0 +1,4 @@
+/* See Arduino.h. */
+#pragma once
+#include <stdint.h>
+extern "C" uint32_t esp_random(void);
