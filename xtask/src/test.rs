@@ -20,5 +20,26 @@ pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
             )
         })?;
     }
+    if root().join("clients/c").is_dir() {
+        steps.step("c-test", c_test)?;
+    }
     Ok(())
+}
+
+/// The C client with both compilers, sanitizers and vectors. What it needs is in `.ci/run` as packages of Debian.
+fn c_test() -> anyhow::Result<()> {
+    for (program, package) in [
+        ("make", "make"),
+        ("gcc", "gcc"),
+        ("size", "binutils"),
+        ("clang", "clang"),
+        ("clang++", "clang"),
+    ] {
+        let found = Command::new(program).arg("--version").output();
+        anyhow::ensure!(
+            found.is_ok_and(|output| output.status.success()),
+            "the tests of clients/c need {program}: apt-get install {package} libclang-rt-dev"
+        );
+    }
+    tools::run(Command::new("make").args(["-C", "clients/c", "test"]).current_dir(root()))
 }

@@ -248,13 +248,14 @@ int main(int argc, char **argv)
     signal(SIGTERM, on_signal);
 
     uint64_t due = clock_us(CLOCK_MONOTONIC) / 1000;
-    while (!stop && (device.made < count || senda_pending(&client))) {
+    for (;;) {
         uint64_t now = clock_us(CLOCK_MONOTONIC) / 1000;
         if (device.made < count && now >= due) {
             make_reading(&client, &device);
             due = now + device.interval_ms;
         }
         uint32_t pause = senda_poll(&client, (uint32_t)now);
+        if (stop || (device.made >= count && !senda_pending(&client))) break;
         /* A new interval counts at once. */
         if (due > now + device.interval_ms) due = now + device.interval_ms;
         if (device.made < count && due - now < pause) pause = (uint32_t)(due - now);
