@@ -1119,6 +1119,88 @@ static void test_what_the_caller_gets_wrong_is_refused(void)
     }
 }
 
+static void test_an_old_ack_moves_nothing_back(void)
+{
+    row_on_its_way(__func__, false);
+    reading(1);
+    post_ack(1, 1000, 0);
+    after(0);
+    said(ROWS);
+    post_ack(0, 0, 0); /* it was overtaken on the way, and so was its window */
+    after(0);
+    CHECK(client.mark == 1 && client.window == 1000);
+    post_ack(2, 1000, 0);
+    after(0);
+    CHECK(nothing_said() && senda_pending(&client) == 0);
+}
+
+static void test_rows_of_two_schemas_never_share_a_message(void)
+{
+    senda_value text = senda_text("hi");
+    row_on_its_way(__func__, false);
+    reading(2000);
+    CHECK(senda_add(&client, 1, SENDA_UTC_SYNCED, 2001, &text, 1) == 2);
+    post_ack(1, 1000, 0);
+    after(0);
+    CHECK(get16(said(ROWS) + 14) == (3 << 14 | 1));
+}
+
+static void test_a_new_hello_begins_without_a_cookie(void)
+{
+    reset(__func__, false);
+    after(0);
+    post(RETRY, 0, get32(said(HELLO) + 24), "\6cookie", 7);
+    after(1);
+    welcome(0, 0);
+    post_close(SESSION, 0, 407, 0);
+    after(0);
+    after(1500);
+    CHECK(get16(said(HELLO) + 2) == 68);
+}
+
+static void test_half_a_datagram_spoils_no_other(void)
+{
+    uint8_t ack[32];
+    row_on_its_way(__func__, false);
+    size_t len = make(ack, ACK, SESSION, 1, "", 0);
+    post_bytes(ack, len - 6);
+    post_bytes(ack, 5);
+    post_bytes(ack, len);
+    after(0);
+    CHECK(senda_pending(&client) == 0);
+}
+
+static void test_utf8_is_checked_to_its_ends(void)
+{
+    const char *const good[] = {"", "\x7F", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
+    const char *const bad[] = {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2\x41", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xED\xBF\xBF", "\xE1\x80",
+                               "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xE1\x80\xC0"};
+    running = __func__;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) CHECK(is_utf8((const uint8_t *)good[i], (unsigned)strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!is_utf8((const uint8_t *)bad[i], (unsigned)strlen(bad[i])));
+}
+
+static uint8_t answer_33_times(senda_client *c, void *context, const senda_order *order)
+{
+    senda_value it = senda_bool(true);
+    (void)context;
+    (void)order;
+    for (int i = 0; i < 32; i++) CHECK(senda_answer(c, "", &it));
+    CHECK(!senda_answer(c, "", &it));
+    return SENDA_DONE_OK;
+}
+
+static void test_an_answer_has_at_most_32_results(void)
+{
+    join(__func__, false);
+    config.accepts = SENDA_ALERT;
+    config.on_order = answer_33_times;
+    post(ALERT, SESSION, 1, "\0\0\0\7\0\0\0\0\0\0\0\0\1\2\0\0\0\0", 18);
+    after(0);
+    const uint8_t *done = said(DONE);
+    CHECK(done[17] == SENDA_DONE_FAILED && done[19] == 0 && get16(done + 2) == 24);
+}
+
 /* ---- Any bytes at all ---- */
 
 /* Nothing that arrives may do harm; the sanitizers watch. What is wrong must not move a mark beyond what was numbered. */
@@ -1200,6 +1282,12 @@ int main(int argc, char **argv)
         test_a_port_that_fails_is_opened_again,
         test_goodbye_says_407,
         test_what_the_caller_gets_wrong_is_refused,
+        test_an_old_ack_moves_nothing_back,
+        test_rows_of_two_schemas_never_share_a_message,
+        test_a_new_hello_begins_without_a_cookie,
+        test_half_a_datagram_spoils_no_other,
+        test_utf8_is_checked_to_its_ends,
+        test_an_answer_has_at_most_32_results,
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i]();
     test_damaged_messages(turns);
