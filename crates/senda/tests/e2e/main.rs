@@ -5,9 +5,9 @@
 
 mod alerts; // rules, and who hears of them
 mod by_hand; // one conversation from the specification, byte by byte
-mod clocks; // devices whose clocks drift, step, start at 1970, or are not there
-mod captures; // `senda decode` and the Wireshark dissector on captures
 mod c_client; // clients/c
+mod captures; // `senda decode` and the Wireshark dissector on captures
+mod clocks; // devices whose clocks drift, step, start at 1970, or are not there
 mod commands; // what the other subcommands print, and their exit codes
 mod control; // the API: commands, settings, devices, tail
 mod crashes; // SIGKILL and SIGTERM in mid-stream
