@@ -52,6 +52,9 @@ impl Device {
                     session.credit = Credit::None;
                 }
                 session.retry_after = Duration::from_millis(window.retry_after_ms.into());
+                if window.window_rows == 0 && window.retry_after_ms > 0 {
+                    self.timers.stop(Timer::Persist); // It runs anew, and no shorter. Spec §8.3a.
+                }
             }
         }
         let mark = session.mark;

@@ -317,6 +317,18 @@ fn window_zero_is_probed_with_one_row_at_the_collectors_pace() {
 }
 
 #[test]
+fn a_probe_that_is_due_already_waits_for_what_an_ack_asks_meanwhile() {
+    let mut bench = Bench::udp();
+    bench.ack_with(0, 0, 0, &[]);
+    bench.push(1);
+    bench.fire_until(Timer::Persist);
+    assert_eq!(bench.sent_rows(), [0..1]); // The next one is due in a second,
+    bench.ack_with(0, 0, 5_000, &[]); // says the device; its collector says five. Spec §8.3a.
+    assert!(bench.fire_until(Timer::Persist) >= 5_000 * MS);
+    assert_eq!(bench.sent_rows(), [0..1]);
+}
+
+#[test]
 fn probes_that_nobody_answers_say_hello() {
     let mut bench = Bench::udp();
     bench.terms.keepalive_s = 86_400;
