@@ -18,7 +18,7 @@ def describe(schema, channels):             # 4.2; a text may have up to 255 byt
         pack('>BbBBH', TYPES[kind][0], int(exp or 0), 0, 1, 255 * (kind == 'text')) + b_text(n) + b_text(unit)
         for n, kind, exp, unit in channels)
 class Client:                               # self.row is the number of the row that waits, self.body its ROWS
-    FIRST_WAIT, FLEET_WAIT = 1.0, 10.0      # seconds: 6.3a and 7.5; 6.3b
+    FIRST_WAIT, FLEET_WAIT, late = 1.0, 10.0, 0     # seconds: 6.3a and 7.5; 6.3b; 6.7b
     body, row, declared, socket, session, failures, not_before, code, retry = b'', 0, 0, None, 0, 0, 0, 0, 0
     def __init__(self, via, address, device, schema, channels, interval=1.0):
         self.tcp, self.address, self.device, self.config_rev = via == 'tcp', address.rsplit(':', 1), device, 0
@@ -38,23 +38,23 @@ class Client:                               # self.row is the number of the row 
             except OSError as error: self.begin_again(error)
     def advance(self, pause):               # 15: the next thing to do
         if not self.socket: self.connect()
-        if not self.session: self.ask(HELLO, 0, self.hello + self.cookie)
+        if not self.session: self.ask(HELLO, 0, self.hello + (self.cookie or b'\0'))
         elif monotonic() < pause: self.wait(min(pause, monotonic() + 1))
         elif not self.declared: self.ask(DECLARE, 0, pack('>BBI', 0, 1, crc32(self.schema)) + self.schema)
         elif self.mark < self.row: self.ask(SKIP, self.mark, pack('>IBH', self.row - self.mark, LOST, 0))
         elif self.skip: self.ask(SKIP, self.row, pack('>IBH', 1, REJECTED, 0))
         elif self.body: self.ask(ROWS, self.row, self.body)
     def connect(self):                      # 5.1
-        self.nonce, self.cookie, self.buffer, self.keepalive, self.tries = os.urandom(8), b'\0', b'', 1e9, 0
+        self.nonce, self.cookie, self.buffer, self.keepalive, self.tries = os.urandom(8), b'', b'', 1e9, 0
         terms = (self.row + bool(self.body), self.row, 30, MAX_MSG, 1, 0, 0, 1, 1, self.config_rev, 0)
         self.hello = self.stream + self.nonce + pack('>IIIHHHBBHII', *terms) + b_text(self.device)
         family, kind, _, _, address = min(socket.getaddrinfo(*self.address, type=2 - self.tcp))  # 1 is TCP
         self.socket = socket.socket(family, kind); self.socket.connect(address)
         print('HELLO to', *self.address, file=sys.stderr)
-    def begin_again(self, error):           # 6.1, 6.3: the session is over; HELLO after a while
-        print('session over:', error, file=sys.stderr)
-        if self.socket: self.socket.close()
-        if self.code == REPLACED: self.stream, self.row, self.declared = os.urandom(8), 0, False        # 6.7
+    def begin_again(self, error):           # 6.1, 6.3, 6.7: the session is over; HELLO after a while
+        print('session over:', error, file=sys.stderr); self.socket and self.socket.close()
+        late, self.late = self.session and monotonic() < self.late, not self.session and monotonic() + 60
+        if self.code == REPLACED and not late: self.stream, self.row, self.declared = os.urandom(8), 0, False
         sleep(self.retry + self.back_off(self.failures))
         self.socket, self.session, self.code, self.retry, self.failures = None, 0, 0, 0, self.failures + 1
     def back_off(self, n): return min(300, self.FIRST_WAIT * 2 ** min(n, 9)) * random.uniform(1, 1.5)
@@ -91,7 +91,7 @@ class Client:                               # self.row is the number of the row 
             except (struct.error, ValueError, LookupError): pass        # malformed: skipped (5.26)
     def handle(self, kind, session, seq, body):     # 3.7, checks 6 to 8; other types are skipped (5.25)
         if session != self.session if self.session else pack('>I', seq) != self.nonce[4:]: return       # 5.2b
-        if kind == RETRY and len(body) == 1 + body[0]: self.cookie, self.answered = body, body != self.cookie
+        if kind == RETRY and 1 < len(body) == 1 + body[0]: self.answered, self.cookie = not self.cookie, body
         elif kind == CLOSE: self.closed(*unpack('>HIB%ds' % body[6], body))
         elif not self.session and kind == WELCOME: self.welcome(session, *unpack_from('>8xII8xI8xI18x', body))
         elif not self.session: return
@@ -126,7 +126,7 @@ class Client:                               # self.row is the number of the row 
             name, code, _, elements = unpack_from('>x%dsBbB' % rest[0], rest)
             value = unpack_from(form := '>%dx%d%s' % (rest[0] + 4, elements, forms[code]), rest)[0]
             rest = rest[calcsize(form) + (value if NAMES[code - 1] in ('text', 'blob') else 0):]
-            interval = value if name == b'interval_ms' and NAMES[code - 1] == 'u32' else interval
+            interval = value * (NAMES[code - 1] == 'u32') if name == b'interval_ms' else interval
         if rest or seq < max(1, self.control): return
         status, self.control = OK if 1 <= interval <= 86400000 else REFUSED, seq        # 5.16, 5.20
         if status == OK: self.interval, self.config_rev = interval / 1000, revision

@@ -792,7 +792,7 @@ class Robustness(Case):
             for turn in range(20000):
                 client = senda.Client('udp', 'localhost:1', 'd', 's', self.CHANNELS)
                 client.tcp, client.socket, client.buffer, client.nonce = tcp, Wire(), b'', b'\0\0\0\0\0\0\0\0'
-                client.cookie, client.flight, client.answered = b'\0', (ROWS, 0), False
+                client.cookie, client.flight, client.answered = b'', (ROWS, 0), False
                 client.body, client.refused, client.skip = b'?', False, False
                 client.session = client.control = client.mark = 0
                 client.session = rng.choice([0, 5])
