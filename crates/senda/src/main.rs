@@ -14,6 +14,7 @@ mod backup; // senda backup
 mod command; // senda command
 mod completions; // senda completions
 mod config; // the TOML file of `serve`
+mod conform; // senda conform
 mod decode; // senda decode
 mod demo; // senda demo
 mod devices; // senda devices
@@ -66,6 +67,7 @@ enum Subcommand {
     Decode(decode::Args),
     Proxy(proxy::Args),
     Backup(backup::Args),
+    Conform(conform::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Subcommand::Decode(args) => decode::run(&args),
         Subcommand::Proxy(args) => proxy::run(&args),
         Subcommand::Backup(args) => backup::run(&args),
+        Subcommand::Conform(args) => conform::run(args),
         Subcommand::Completions(args) => completions::run(args),
         Subcommand::Man(args) => man::run(&args),
     };

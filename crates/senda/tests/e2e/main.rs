@@ -9,6 +9,7 @@ mod c_client; // clients/c
 mod captures; // `senda decode` and the Wireshark dissector on captures
 mod clocks; // devices whose clocks drift, step, start at 1970, or are not there
 mod commands; // what the other subcommands print, and their exit codes
+mod conform; // senda conform
 mod control; // the API: commands, settings, devices, tail
 mod crashes; // SIGKILL and SIGTERM in mid-stream
 mod demo; // `senda demo`
