@@ -91,17 +91,20 @@ fn the_c_client_applies_a_desired_interval_and_says_what_it_clamped() {
 }
 
 /// The example, built once for all tests.
-fn posix(option: &str, address: SocketAddr, device: &str, interval: &str, count: &str) -> Command {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
+    PROGRAM.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/c");
         let build = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients-c");
         let mut make = Command::new("make");
         make.arg("-C").arg(source).arg(format!("BUILD={}", build.display())).arg("posix");
         run(&mut make).succeeded();
         build.join("posix")
-    });
-    let mut command = Command::new(program);
+    })
+}
+
+fn posix(option: &str, address: SocketAddr, device: &str, interval: &str, count: &str) -> Command {
+    let mut command = Command::new(program());
     command.arg(option).arg(address.to_string()).args(["--device", device]);
     command.args(["--interval", interval, "--count", count]);
     command

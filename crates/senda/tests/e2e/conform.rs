@@ -8,19 +8,21 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::c_client;
 use crate::processes::{Collector, Outcome, run, senda};
 
 /// Device programs that have to pass, over both transports: each one line. `{transport}` and `{address}` are the kit's.
 fn device_programs() -> Vec<(&'static str, Vec<String>)> {
     let senda = env!("CARGO_BIN_EXE_senda");
     let python = path("clients/python/senda.py");
+    let c = c_client::program().to_str().expect("text");
     vec![
         ("Rust", words(&[senda, "simulate --devices 1 --interval 100ms --{transport}={address}"])),
         (
             "Python",
             words(&["python3", &python, "--{transport} {address} --interval 0.1 --count 1000000"]),
         ),
-        // The C client's example goes here.
+        ("C", words(&[c, "--{transport} {address} --interval 100 --count 1000000"])),
     ]
 }
 
