@@ -224,6 +224,31 @@ fn settings_reach_devices_that_are_here_and_those_that_come() {
     assert_eq!(missing.code, Some(1), "{missing:?}");
 }
 
+/// Spec §5.16: `enable.CHANNEL` ends in rows without that channel, and back again.
+#[test]
+fn a_channel_that_is_switched_off_is_absent_until_it_is_switched_on() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    let udp = format!("--udp={}", collector.udp);
+    let _fleet = fleet(&collector, &["--devices", "1", &udp, "--profile", "greenhouse"]);
+    let name = devices(&collector, 1).remove(0);
+    let has_co2 = |wanted: bool| {
+        wait_for(&format!("reading with co2: {wanted}"), || {
+            let query = ["query", "--device", &name, "--limit", "1", "--format", "json", "--data"];
+            let latest = run(senda(query).arg(&collector.data)).succeeded().stdout;
+            let latest: Json = serde_json::from_str(&latest).ok()?;
+            let values = latest["values"].as_object()?;
+            assert!(values.contains_key("temperature"), "{latest}");
+            (values.contains_key("co2") == wanted).then_some(())
+        });
+    };
+    has_co2(true);
+    ask(&collector, &["settings", &name, "enable.co2=off"]).succeeded();
+    has_co2(false);
+    ask(&collector, &["settings", &name, "enable.co2=on"]).succeeded();
+    has_co2(true);
+}
+
 #[test]
 fn tail_shows_each_reading_once_as_it_is_stored() {
     let room = TempDir::new().expect("a directory");
