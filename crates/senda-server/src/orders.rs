@@ -3,12 +3,20 @@
 use std::sync::Arc;
 
 use senda_session::collector::{Downlink, Outcome};
-use senda_store::{CommandEnd, CommandState, StoreError};
+use senda_store::{CommandEnd, CommandState, HelloReport, StoreError};
 use senda_wire::{DoneStatus, MessageType};
 
 use crate::control::{ALERT_TTL_US, alert_order, command_order};
 use crate::feed::Item;
 use crate::store::Keeper;
+
+/// Something about orders that the store keeps.
+pub(crate) enum Note {
+    /// A device said what it has.
+    Hello(HelloReport),
+    /// An order came to its end.
+    Conclusion(Conclusion),
+}
 
 /// What became of something sent down.
 pub(crate) struct Conclusion {
@@ -53,8 +61,29 @@ impl Keeper {
         }
     }
 
+    /// Keeps what HELLOs and ends of orders say, in their order; HELLOs in a row take one transaction.
+    pub(crate) fn note(&mut self, notes: Vec<Note>, now: i64) {
+        let mut hellos = Vec::new();
+        for note in notes {
+            match note {
+                Note::Hello(hello) => hellos.push(hello),
+                Note::Conclusion(conclusion) => {
+                    self.note_hellos(std::mem::take(&mut hellos), now);
+                    self.conclude(&conclusion, now);
+                }
+            }
+        }
+        self.note_hellos(hellos, now);
+    }
+
+    fn note_hellos(&mut self, hellos: Vec<HelloReport>, now: i64) {
+        if let Err(error) = self.writer.note_hellos(&hellos, now) {
+            tracing::error!(%error, "what HELLOs said of orders is not noted");
+        }
+    }
+
     /// Keeps what became of an order.
-    pub(crate) fn conclude(&mut self, conclusion: &Conclusion, now: i64) {
+    fn conclude(&mut self, conclusion: &Conclusion, now: i64) {
         if let Err(error) = self.try_conclude(conclusion, now) {
             let Conclusion { device, kind, id, .. } = conclusion;
             // A command stays `sent`, and becomes `unknown` at the next start.

@@ -14,7 +14,7 @@ use senda_wire::ErrorCode;
 use crate::engine::{Input, utc_us};
 use crate::feed::Feed;
 use crate::live::Live;
-use crate::orders::Conclusion;
+use crate::orders::{Conclusion, Note};
 use crate::stats::Stats;
 use crate::wake::Waker;
 use crate::{Config, StartError};
@@ -159,8 +159,8 @@ struct Batch {
     opens: Vec<(Token, Arc<str>, u64)>,
     /// Commands that are about to be sent.
     records: Vec<(Token, Arc<str>, u32)>,
-    conclusions: Vec<Conclusion>,
-    hellos: Vec<HelloReport>,
+    /// In the order of the engine: a DONE may stand in the batch of the HELLO before it.
+    notes: Vec<Note>,
     /// Devices for which something may wait.
     waiting_for: Vec<Arc<str>>,
     calls: Vec<Call>,
@@ -239,12 +239,7 @@ impl Keeper {
             let recorded = self.record(&device, id, now);
             self.tell(Input::Recorded(token, recorded));
         }
-        for conclusion in &batch.conclusions {
-            self.conclude(conclusion, now);
-        }
-        if let Err(error) = self.writer.note_hellos(&batch.hellos, now) {
-            tracing::error!(%error, "what HELLOs said of orders is not noted");
-        }
+        self.note(batch.notes, now);
         for (token, device, stream) in batch.opens {
             let state = self.stream(&device, stream);
             let orders = state.as_ref().map_or_else(Vec::new, |_| self.orders(&device, now));
@@ -385,13 +380,14 @@ impl Batch {
             Request::Record { token, device, command_id } => {
                 self.records.push((token, device, command_id));
             }
-            Request::Conclude(conclusion) => self.conclusions.push(conclusion),
+            Request::Conclude(conclusion) => self.notes.push(Note::Conclusion(conclusion)),
             Request::Orders { device } => self.waiting_for.push(device),
             Request::Call(call) => self.calls.push(call),
             Request::Notice { device, stream, transport, software, notice } => {
                 if let Notice::Welcomed { config_rev, last_command_id, downlink, .. } = notice {
                     let device = device.clone();
-                    self.hellos.push(HelloReport { device, config_rev, last_command_id, downlink });
+                    let hello = HelloReport { device, config_rev, last_command_id, downlink };
+                    self.notes.push(Note::Hello(hello));
                 }
                 if let Some(what) = translate_notice(transport, software, notice) {
                     self.land(None, device, stream, utc_us(), what);

@@ -224,6 +224,21 @@ fn settings_reach_devices_that_are_here_and_those_that_come() {
     assert_eq!(missing.code, Some(1), "{missing:?}");
 }
 
+/// A HELLO and the DONE to its CONFIG may reach the store in one commit: their order counts.
+#[test]
+fn a_whole_fleet_that_joins_at_once_ends_with_its_settings_applied() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    ask(&collector, &["settings", "*", "interval=900ms"]).succeeded();
+    let (tcp, udp) = (format!("--tcp={}", collector.tcp), format!("--udp={}", collector.udp));
+    let _fleet = fleet(&collector, &["--devices", "200", &tcp, &udp]);
+    wait_for("200 devices with their settings", || {
+        let all = asked(&collector, &["devices"]);
+        let applied = all.iter().filter(|device| device["config"]["state"] == "applied").count();
+        (applied == 200).then_some(())
+    });
+}
+
 /// Spec §5.16: `enable.CHANNEL` ends in rows without that channel, and back again.
 #[test]
 fn a_channel_that_is_switched_off_is_absent_until_it_is_switched_on() {
