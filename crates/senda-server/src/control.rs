@@ -31,11 +31,18 @@ pub(crate) enum ControlError {
     #[error("the collector is stopping")]
     Stopping,
     /// The disk.
-    #[error("the store can't do it at the moment: {0}")]
+    #[error("{}", store_text(.0))]
     Store(#[from] StoreError),
     /// The database can't be opened for reading.
     #[error("the store can't be read at the moment: {0}")]
     Open(#[from] OpenError),
+}
+
+fn store_text(error: &StoreError) -> String {
+    match error {
+        StoreError::NoMoreIds { .. } => error.to_string(),
+        other => format!("the store can't do it at the moment: {other}"),
+    }
 }
 
 /// Shared by all requests of the API.

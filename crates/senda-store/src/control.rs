@@ -155,20 +155,24 @@ impl Writer {
         expires: i64,
         now: i64,
     ) -> Result<CommandRecord, StoreError> {
-        self.transact(now, |conn| {
-            let id: u32 = conn.query_row(
+        let added = self.transact(now, |conn| {
+            let id: i64 = conn.query_row(
                 "SELECT 1 + max((SELECT coalesce(max(id), 0) FROM commands WHERE device = ?1),
                     (SELECT coalesce(max(last_command_id), 0) FROM reports WHERE device = ?1))",
                 [device],
                 |row| row.get(0),
             )?;
+            // Not a failure of the store: a device may say anything.
+            let Ok(id) = u32::try_from(id) else { return Ok(None) };
             conn.execute(
                 "INSERT INTO commands (device, id, name, arguments, created, expires, state, text, results)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', '', x'00')",
                 params![device, id, name, arguments, now, expires],
             )?;
-            command(conn, device, id)?.ok_or_else(|| StoreError::corrupt("a command that vanished"))
-        })
+            let added = command(conn, device, id)?;
+            added.map(Some).ok_or_else(|| StoreError::corrupt("a command that vanished"))
+        })?;
+        added.ok_or_else(|| StoreError::NoMoreIds { device: device.to_owned() })
     }
 
     /// Notes that a queued command is about to leave. False: it is not queued any more, and must not. Spec §7.7d.

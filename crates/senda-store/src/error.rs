@@ -106,6 +106,14 @@ pub enum StoreError {
         /// The target.
         path: PathBuf,
     },
+    /// The device says that it has begun the highest command id there is.
+    #[error(
+        "{device} has seen the last command id, so that it would take no further command: reset the device's memory of it"
+    )]
+    NoMoreIds {
+        /// The device.
+        device: String,
+    },
     /// The database holds something that the writer would not write.
     #[error("the store holds something that it should not: {what}")]
     Corrupt {

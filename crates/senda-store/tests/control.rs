@@ -5,7 +5,7 @@ mod common;
 use common::{NOW, SECOND, land, open, samples};
 use senda_store::{
     AlertQuery, AlertRecord, CommandEnd, CommandState, Follower, HelloReport, NoticeRecord,
-    Options, Outcome, Reader, Retention, What, Writer,
+    Options, Outcome, Reader, Retention, StoreError, What, Writer,
 };
 
 const TTL: i64 = 600 * SECOND;
@@ -37,6 +37,20 @@ fn ids_grow_for_each_device_and_lie_above_what_the_device_has_seen() {
     // A device that was served by another store: its ids go on.
     hello(&mut writer, "gh-8", 0, 57);
     assert_eq!(add(&mut writer, "gh-8"), 58);
+}
+
+/// HELLO is from outside: what it says must not close the store for everybody.
+#[test]
+fn a_device_that_has_seen_the_last_id_gets_no_command_and_the_store_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    hello(&mut writer, "gh-7", 0, u32::MAX);
+    let refused = writer.add_command("gh-7", "identify", EMPTY, NOW + TTL, NOW).unwrap_err();
+    assert!(matches!(refused, StoreError::NoMoreIds { .. }), "{refused:?}");
+    assert_eq!(add(&mut writer, "gh-8"), 1, "at the same moment: nothing had to recover");
+    // A device that begins anew can be told something again.
+    hello(&mut writer, "gh-7", 0, 0);
+    assert_eq!(add(&mut writer, "gh-7"), 1);
 }
 
 #[test]

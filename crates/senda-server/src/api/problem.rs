@@ -3,6 +3,7 @@
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use senda_store::StoreError;
 use serde_json::json;
 
 use crate::control::ControlError;
@@ -51,6 +52,9 @@ impl IntoResponse for Problem {
 
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
+        if matches!(error, ControlError::Store(StoreError::NoMoreIds { .. })) {
+            return Self::new(StatusCode::CONFLICT, "no_more_ids", error.to_string());
+        }
         if matches!(error, ControlError::Store(_) | ControlError::Open(_)) {
             tracing::error!(%error, "a request that the store could not serve");
         }
