@@ -35,7 +35,8 @@ impl Waker {
         let mut count = [0; 8];
         // Nothing to read: it was not woken.
         let _ = rustix::io::read(&self.0.fd, &mut count);
-        self.0.pending.store(false, Ordering::Release);
+        // A swap, and no store: it sees what was queued before a `wake` that wrote nothing.
+        let _ = self.0.pending.swap(false, Ordering::AcqRel);
     }
 }
 
