@@ -143,6 +143,21 @@ fn a_sleeping_device_gets_its_order_with_the_next_uplink() {
     assert_eq!(rig.only().flags & flag::MORE, 0);
 }
 
+/// The answer of a device that was silent for long brings the next order on its way, once.
+#[test]
+fn what_an_answer_brings_on_its_way_leaves_once() {
+    let mut rig = Rig::new();
+    let mut device = Script::new("gh-7", 1, at(5000));
+    (device.hello.downlink, device.hello.keepalive_s) = (downlink::ALL, 86_400);
+    let device = device.ready(&mut rig);
+    order(&mut rig, alert(5));
+    order(&mut rig, alert(6));
+    rig.wait(secs(300));
+    rig.got();
+    device.done(&mut rig, 1, MessageType::Alert, 5);
+    assert_eq!(id_of(&rig.only()), (2, 6));
+}
+
 /// A device that rebooted has a new stream; its old session lives on for a while, and must not keep what it never got.
 #[test]
 fn a_new_session_takes_over_what_an_older_one_of_the_device_has_not_sent() {

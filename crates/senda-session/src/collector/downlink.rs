@@ -202,7 +202,8 @@ impl Collector {
             return;
         };
         let sent = session.down.outstanding.as_ref().and_then(|outstanding| outstanding.sent);
-        let slept = sent.is_some_and(|sent| heard_before <= sent)
+        // What its own message has just brought on its way is not what it slept through.
+        let slept = sent.is_some_and(|sent| heard_before <= sent && sent < now.instant)
             && now.instant.since(heard_before) >= SLEEP_MIN;
         if session.address.challenge.is_none() && slept {
             self.transmit_down(now, id);
