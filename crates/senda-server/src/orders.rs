@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use senda_session::collector::{Downlink, Outcome};
+use senda_session::collector::{Downlink, Outcome, Token};
 use senda_store::{CommandEnd, CommandState, HelloReport, StoreError};
 use senda_wire::{DoneStatus, MessageType};
 
 use crate::control::{ALERT_TTL_US, alert_order, command_order};
+use crate::engine::Input;
 use crate::feed::Item;
 use crate::store::Keeper;
 
-/// Something about orders that the store keeps.
-pub(crate) enum Note {
+/// Something that happens to orders.
+pub(crate) enum Step {
+    /// A command is about to be sent.
+    Record(Token, Arc<str>, u32),
     /// A device said what it has.
     Hello(HelloReport),
     /// An order came to its end.
-    Conclusion(Conclusion),
+    Conclude(Conclusion),
 }
 
 /// What became of something sent down.
@@ -29,8 +32,35 @@ pub(crate) struct Conclusion {
 }
 
 impl Keeper {
+    /// Keeps what happens to orders, in its order; HELLOs in a row take one transaction.
+    pub(crate) fn take_steps(&mut self, steps: Vec<Step>, now: i64) {
+        let mut hellos = Vec::new();
+        for step in steps {
+            if let Step::Hello(hello) = step {
+                hellos.push(hello);
+                continue;
+            }
+            self.note_hellos(&std::mem::take(&mut hellos), now);
+            match step {
+                Step::Record(token, device, id) => {
+                    let recorded = self.record(&device, id, now);
+                    self.tell(Input::Recorded(token, recorded));
+                }
+                Step::Conclude(conclusion) => self.conclude(&conclusion, now),
+                Step::Hello(_) => {}
+            }
+        }
+        self.note_hellos(&hellos, now);
+    }
+
+    fn note_hellos(&mut self, hellos: &[HelloReport], now: i64) {
+        if let Err(error) = self.writer.note_hellos(hellos, now) {
+            tracing::error!(%error, "what HELLOs said of orders is not noted");
+        }
+    }
+
     /// Notes durably that a command is about to leave; false: it must not. Spec §7.7d.
-    pub(crate) fn record(&mut self, device: &str, id: u32, now: i64) -> bool {
+    fn record(&mut self, device: &str, id: u32, now: i64) -> bool {
         match self.writer.command_sent(device, id, now) {
             Ok(recorded) => {
                 if recorded {
@@ -58,27 +88,6 @@ impl Keeper {
                 tracing::error!(%error, device, "what waits for a device waits on");
                 Vec::new()
             }
-        }
-    }
-
-    /// Keeps what HELLOs and ends of orders say, in their order; HELLOs in a row take one transaction.
-    pub(crate) fn note(&mut self, notes: Vec<Note>, now: i64) {
-        let mut hellos = Vec::new();
-        for note in notes {
-            match note {
-                Note::Hello(hello) => hellos.push(hello),
-                Note::Conclusion(conclusion) => {
-                    self.note_hellos(std::mem::take(&mut hellos), now);
-                    self.conclude(&conclusion, now);
-                }
-            }
-        }
-        self.note_hellos(hellos, now);
-    }
-
-    fn note_hellos(&mut self, hellos: Vec<HelloReport>, now: i64) {
-        if let Err(error) = self.writer.note_hellos(&hellos, now) {
-            tracing::error!(%error, "what HELLOs said of orders is not noted");
         }
     }
 

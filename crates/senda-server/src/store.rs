@@ -14,7 +14,7 @@ use senda_wire::ErrorCode;
 use crate::engine::{Input, utc_us};
 use crate::feed::Feed;
 use crate::live::Live;
-use crate::orders::{Conclusion, Note};
+use crate::orders::{Conclusion, Step};
 use crate::stats::Stats;
 use crate::wake::Waker;
 use crate::{Config, StartError};
@@ -157,10 +157,9 @@ struct Batch {
     waiting: Vec<Option<Token>>,
     /// Answered after the commit: the marks then include every landing before. Spec §6.4.
     opens: Vec<(Token, Arc<str>, u64)>,
-    /// Commands that are about to be sent.
-    records: Vec<(Token, Arc<str>, u32)>,
-    /// In the order of the engine: a DONE may stand in the batch of the HELLO before it.
-    notes: Vec<Note>,
+    /// In the order of the engine: that a command did not leave must not undo that it leaves again, and a DONE may stand in
+    /// the batch of the HELLO before it.
+    steps: Vec<Step>,
     /// Devices for which something may wait.
     waiting_for: Vec<Arc<str>>,
     calls: Vec<Call>,
@@ -235,11 +234,7 @@ impl Keeper {
         if !answers.is_empty() {
             self.tell(Input::Verdicts(answers));
         }
-        for (token, device, id) in batch.records {
-            let recorded = self.record(&device, id, now);
-            self.tell(Input::Recorded(token, recorded));
-        }
-        self.note(batch.notes, now);
+        self.take_steps(batch.steps, now);
         for (token, device, stream) in batch.opens {
             let state = self.stream(&device, stream);
             let orders = state.as_ref().map_or_else(Vec::new, |_| self.orders(&device, now));
@@ -364,7 +359,7 @@ impl Keeper {
         }
     }
 
-    fn tell(&self, input: Input) {
+    pub(crate) fn tell(&self, input: Input) {
         // The engine is gone only after a panic; the commit stands all the same.
         let _ = self.engine.send(input);
     }
@@ -378,16 +373,16 @@ impl Batch {
                 self.land(Some(token), device, stream, received_us, translate_what(what));
             }
             Request::Record { token, device, command_id } => {
-                self.records.push((token, device, command_id));
+                self.steps.push(Step::Record(token, device, command_id));
             }
-            Request::Conclude(conclusion) => self.notes.push(Note::Conclusion(conclusion)),
+            Request::Conclude(conclusion) => self.steps.push(Step::Conclude(conclusion)),
             Request::Orders { device } => self.waiting_for.push(device),
             Request::Call(call) => self.calls.push(call),
             Request::Notice { device, stream, transport, software, notice } => {
                 if let Notice::Welcomed { config_rev, last_command_id, downlink, .. } = notice {
                     let device = device.clone();
                     let hello = HelloReport { device, config_rev, last_command_id, downlink };
-                    self.notes.push(Note::Hello(hello));
+                    self.steps.push(Step::Hello(hello));
                 }
                 if let Some(what) = translate_notice(transport, software, notice) {
                     self.land(None, device, stream, utc_us(), what);
@@ -489,4 +484,42 @@ fn translate(verdict: senda_store::Verdict) -> Verdict {
     };
     let mark = Mark { next_row: verdict.next_row, ranges: verdict.ranges };
     Verdict { fate, mark, refused: verdict.refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use senda_session::collector::Outcome as End;
+    use senda_store::{CommandState, Reader};
+    use senda_wire::MessageType;
+
+    /// Spec §7.7d: what is noted last is what happened last, also within one commit.
+    #[test]
+    fn that_a_command_did_not_leave_before_does_not_undo_that_it_leaves_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path());
+        let mut writer = open(&config).unwrap();
+        let now = utc_us();
+        writer.add_command("gh-7", "identify", &[0], now + 60_000_000, now).unwrap();
+        let (changes, _) = tokio::sync::broadcast::channel(16);
+        let (feed, feed_thread) = Feed::start(dir.path().into(), changes, None).unwrap();
+        let (requests, receiver) = std::sync::mpsc::channel();
+        let (engine, inputs) = std::sync::mpsc::channel();
+        let device: Arc<str> = "gh-7".into();
+        let (kind, outcome) = (MessageType::Command, End::NoTaker);
+        let conclusion = Conclusion { device: device.clone(), kind, id: 1, raised: false, outcome };
+        requests.send(Request::Conclude(conclusion)).unwrap();
+        requests.send(Request::Record { token: Token(1), device, command_id: 1 }).unwrap();
+        requests.send(Request::Stop).unwrap();
+        let (waker, live) = (Waker::new().unwrap(), Arc::new(Live::default()));
+        let stats = Arc::new(Stats::default());
+        let store =
+            spawn(writer, &config, receiver, engine, waker, stats, (live, feed.clone())).unwrap();
+        store.join().unwrap();
+        feed.stop();
+        feed_thread.join().unwrap();
+        assert!(matches!(inputs.recv(), Ok(Input::Recorded(Token(1), true))));
+        let command = Reader::open(dir.path()).unwrap().command("gh-7", 1).unwrap().unwrap();
+        assert_eq!(command.state, CommandState::Sent, "it leaves: it must never leave again");
+    }
 }
