@@ -218,7 +218,8 @@ impl Keeper {
 
     fn commit(&mut self, batch: Batch) {
         let now = utc_us();
-        self.writer.follow(self.feed.is_wanted());
+        let follows = self.feed.is_wanted();
+        self.writer.follow(follows);
         let verdicts = if batch.landings.is_empty() {
             Vec::new()
         } else {
@@ -247,6 +248,9 @@ impl Keeper {
             }
         }
         self.waker.wake();
+        if !follows && !batch.landings.is_empty() {
+            self.landed += 1; // A gap: what nobody was shown may have been a schema.
+        }
         for blob in self.writer.take_landed() {
             self.feed.landed(self.landed, blob);
             self.landed += 1;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::processes::{Collector, Outcome, Running, run, senda, wait_for};
-use crate::wire::{COMMAND, DONE, Device, b_text, be32};
+use crate::wire::{ACK, COMMAND, DONE, Device, ROWS, b_text, be32, one_u8_channel, rows_body};
 
 /// `senda` with the address of this collector's API.
 pub(crate) fn ask(collector: &Collector, arguments: &[&str]) -> Outcome {
@@ -288,6 +288,42 @@ fn tail_shows_each_reading_once_as_it_is_stored() {
     stored.sort();
     assert_eq!(stored.len(), 60);
     assert_eq!(shown, stored);
+}
+
+/// A follower that comes later sees what was declared while nobody followed.
+#[test]
+fn tail_knows_what_was_declared_while_nobody_watched() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    let mut device = Device::tcp(collector.tcp, "gh-7");
+    device.join();
+    let followers = || collector.stderr().matches("following").count();
+    let tail = |before: usize| {
+        let mut tail = senda(["tail", "--format", "json", "--only", "reading", "--count", "1"]);
+        let tail = Running::start(tail.env("SENDA_HTTP", collector.http.to_string()));
+        wait_for("follower", || (followers() > before).then_some(()));
+        tail
+    };
+    let schema = |tail: Running| {
+        let outcome = tail.finish().succeeded();
+        let reading: Json = serde_json::from_str(outcome.stdout.trim()).expect("JSON");
+        reading["schema"].clone()
+    };
+    let row = |device: &mut Device, number: u32, schema: u16| {
+        device.send(ROWS, number, &rows_body(schema, &[&[7]]));
+        assert_eq!(device.receive().expect("an ACK").kind, ACK);
+    };
+    let first = tail(0);
+    device.declare(1, &one_u8_channel("first"));
+    row(&mut device, 0, 1);
+    assert_eq!(schema(first), "first");
+    // Until the collector has noticed that nobody watches any more.
+    (1..10).for_each(|number| row(&mut device, number, 1));
+    device.declare(2, &one_u8_channel("second"));
+    row(&mut device, 10, 2);
+    let second = tail(1);
+    row(&mut device, 11, 2);
+    assert_eq!(schema(second), "second");
 }
 
 /// A request by hand: its status and its body.
