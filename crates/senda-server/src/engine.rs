@@ -3,7 +3,7 @@
 //! One turn: sleep until something is there or a timer is due; read datagrams; take what connections and the store
 //! sent; fire timers; hand events to the store; send. Each part is bounded, so that none starves the others.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 use crate::Config;
 use crate::live::{Live, LiveSession};
 use crate::orders::Conclusion;
-use crate::settings::DesiredSet;
+use crate::settings::{Desired, DesiredSet};
 use crate::stats::Stats;
 use crate::store::Request;
 use crate::tcp::{Output, Reading};
@@ -82,6 +82,8 @@ pub(crate) struct Engine {
     live: Arc<Live>,
     /// What is on its way to devices: of an ALERT, which of its states, in order.
     ordered: BTreeMap<(Arc<str>, u8, u32), VecDeque<bool>>,
+    /// Devices for which more may wait in the store than what is on its way.
+    waiting_for: BTreeSet<Arc<str>>,
     /// HELLOs that wait for the store: device, stream, software.
     opening: BTreeMap<Token, (Arc<str>, u64, String)>,
     /// Software of the devices that are welcomed in this turn.
@@ -126,6 +128,7 @@ impl Engine {
             desired,
             live,
             ordered: BTreeMap::new(),
+            waiting_for: BTreeSet::new(),
             opening: BTreeMap::new(),
             software: HashMap::new(),
             trace: config.trace,
@@ -278,35 +281,49 @@ impl Engine {
 
     /// Sends something to a device, unless it is on its way there already.
     fn order(&mut self, now: Now, device: &Arc<str>, order: Downlink) {
+        // What has just ended without leaving is not on its way any more.
+        self.perform_events();
         let raised = order.kind == MessageType::Alert && order.body.get(12) == Some(&1); // Spec §5.19.
         let key = (device.clone(), order.kind.code(), order.id);
-        let states = self.ordered.entry(key).or_default();
+        let states = self.ordered.entry(key.clone()).or_default();
         if states.contains(&raised) {
             return;
         }
         states.push_back(raised);
         if let Err(error) = self.collector.handle_down(now, device, order) {
             tracing::error!(%error, device = &**device, "an order that can't be written");
+            self.ordered.remove(&key);
+        }
+    }
+
+    /// Sends a CONFIG. The newest takes the place of what has not left, so that it may be on its way already.
+    fn order_config(&mut self, now: Now, device: &Arc<str>, wanted: &Desired) {
+        let revision = wanted.revision();
+        let body = [&revision.to_be_bytes()[..], &wanted.list].concat();
+        let order = Downlink { kind: MessageType::Config, id: revision, body, ttl: None };
+        if let Err(error) = self.collector.handle_down(now, device, order) {
+            tracing::error!(%error, device = &**device, "settings that can't be written");
         }
     }
 
     /// Tells the devices that are here what they should be set to now, where it differs from what they are.
     fn change_desired(&mut self, now: Now, desired: Arc<DesiredSet>) {
+        self.perform_events(); // Who has just come is here.
         for (device, live) in self.live.matching(|device| desired.of(device).is_some()) {
             let Some(wanted) = desired.of(&device) else { continue };
-            let revision = wanted.revision();
-            if live.config_rev == revision {
-                continue;
+            if live.config_rev != wanted.revision() {
+                self.order_config(now, &device, wanted);
             }
-            let body = [&revision.to_be_bytes()[..], &wanted.list].concat();
-            let order = Downlink { kind: MessageType::Config, id: revision, body, ttl: None };
-            self.order(now, &device, order);
         }
         self.desired = desired;
     }
 
     /// An order has come to its end, or has only just left.
     fn conclude(&mut self, device: Arc<str>, kind: MessageType, id: u32, outcome: Outcome) {
+        if kind == MessageType::Config && matches!(outcome, Outcome::Done { .. }) {
+            self.live.note_config(&device, id);
+            self.check_config(&device, id);
+        }
         let key = (device, kind.code(), id);
         let ends = outcome != Outcome::Sent;
         let raised = match self.ordered.get_mut(&key) {
@@ -318,18 +335,45 @@ impl Engine {
             self.ordered.remove(&key);
         }
         let (device, raised) = (key.0, raised.unwrap_or(false));
+        let took = matches!(outcome, Outcome::Done { .. } | Outcome::Expired);
+        if took && kind != MessageType::Config && !self.has_ordered(&device) {
+            // A session holds so many orders: there may be more.
+            self.waiting_for.insert(device.clone());
+        }
         self.request(Request::Conclude(Conclusion { device, kind, id, raised, outcome }));
+    }
+
+    fn has_ordered(&self, device: &Arc<str>) -> bool {
+        let of_device = (device.clone(), u8::MIN, u32::MIN)..=(device.clone(), u8::MAX, u32::MAX);
+        self.ordered.range(of_device).next().is_some()
+    }
+
+    /// A device has answered a CONFIG: another one may be desired since it left.
+    fn check_config(&mut self, device: &Arc<str>, revision: u32) {
+        let desired = self.desired.clone();
+        if let Some(wanted) = desired.of(device).filter(|wanted| wanted.revision() != revision) {
+            self.order_config(self.now(), device, wanted);
+        }
     }
 
     /// Carries out what the engine wants done.
     fn perform(&mut self) {
+        self.perform_events();
+        while let Some(transmit) = self.collector.poll_transmit() {
+            self.transmit(&transmit);
+            self.perform_events(); // A connection that takes no more ends.
+        }
+        self.software.clear(); // A HELLO that was replaced meanwhile was not welcomed.
+    }
+
+    fn perform_events(&mut self) {
         while let Some(event) = self.collector.poll_event() {
             self.perform_event(event);
         }
-        while let Some(transmit) = self.collector.poll_transmit() {
-            self.transmit(&transmit);
+        // After what became of the orders before: what did not leave waits again.
+        for device in std::mem::take(&mut self.waiting_for) {
+            self.request(Request::Orders { device });
         }
-        self.software.clear(); // A HELLO that was replaced meanwhile was not welcomed.
     }
 
     fn perform_event(&mut self, event: Event) {
@@ -382,7 +426,7 @@ impl Engine {
     }
 
     fn note_presence(
-        &self,
+        &mut self,
         device: &Arc<str>,
         stream: u64,
         transport: &'static str,
@@ -396,7 +440,7 @@ impl Engine {
             Notice::Replaced | Notice::Displaced | Notice::Left | Notice::TimedOut => {
                 if self.live.end(device, stream) {
                     // What that session did not get is for one that lives.
-                    self.request(Request::Orders { device: device.clone() });
+                    self.waiting_for.insert(device.clone());
                 }
             }
             Notice::TwoStreams { .. } | Notice::Snapshot { .. } | Notice::Moved => {}

@@ -128,7 +128,6 @@ impl Keeper {
                     results: results.clone(),
                 };
                 self.writer.note_config(device, *id, &end, now)?;
-                self.live.note_config(device, *id);
                 self.feed.tell(Item::Config {
                     device: device.clone(),
                     revision: *id,

@@ -296,7 +296,7 @@ impl Writer {
         })
     }
 
-    /// Commands of a device that wait to be sent, oldest first.
+    /// Commands of a device that wait to be sent, oldest first; at most 64, for a session holds fewer.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -307,7 +307,8 @@ impl Writer {
     ) -> Result<Vec<CommandRecord>, StoreError> {
         self.with(now, |store, _| {
             let sql = format!(
-                "SELECT {COMMAND} FROM commands WHERE device = ?1 AND state = 'queued' AND expires > ?2 ORDER BY id"
+                "SELECT {COMMAND} FROM commands WHERE device = ?1 AND state = 'queued' AND expires > ?2 ORDER BY id
+                 LIMIT 64"
             );
             let mut statement = store.conn.prepare_cached(&sql)?;
             let found = statement.query_map(params![device, now], read_command)?;

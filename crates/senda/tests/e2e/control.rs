@@ -7,7 +7,9 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::processes::{Collector, Outcome, Running, run, senda, wait_for};
-use crate::wire::{ACK, COMMAND, DONE, Device, ROWS, b_text, be32, one_u8_channel, rows_body};
+use crate::wire::{
+    ACK, COMMAND, CONFIG, DONE, Device, Message, ROWS, b_text, be32, one_u8_channel, rows_body,
+};
 
 /// `senda` with the address of this collector's API.
 pub(crate) fn ask(collector: &Collector, arguments: &[&str]) -> Outcome {
@@ -188,6 +190,122 @@ fn a_killed_collector_never_sends_a_command_twice_and_the_next_hello_settles_it(
         });
         assert_eq!((&second["status"], &second["text"]), (&json!("ok"), &json!("here")));
     }
+}
+
+/// The next COMMAND; what else comes is passed over.
+fn next_command(device: &mut Device) -> Message {
+    loop {
+        let message = device.receive().expect("a message");
+        if message.kind == COMMAND {
+            return message;
+        }
+    }
+}
+
+fn say_done(device: &mut Device, order: &Message) {
+    let done = [&[order.kind][..], &order.body[..4], &[0], &b_text(""), &[0]].concat();
+    device.send(DONE, order.seq, &done);
+}
+
+/// Spec §7.7: what the replaced session had not sent is for the one that replaces it.
+#[test]
+fn what_waits_behind_an_unanswered_command_goes_on_in_the_session_that_replaces_this_one() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    for tcp in [false, true] {
+        let name = if tcp { "again-tcp" } else { "again-udp" };
+        let mut device = match tcp {
+            true => Device::tcp(collector.tcp, name),
+            false => Device::udp(collector.udp, name),
+        };
+        device.downlink = 7;
+        device.join();
+        only(&collector, &["command", name, "first"]);
+        only(&collector, &["command", name, "second"]);
+        assert_eq!(be32(&next_command(&mut device).body[..4]), 1);
+        // It comes again with the same stream, while the collector still has the session.
+        let mut again = match tcp {
+            true => Device::tcp(collector.tcp, name),
+            false => Device::udp(collector.udp, name),
+        };
+        again.downlink = 7;
+        again.stream = device.stream;
+        again.join();
+        let second = next_command(&mut again);
+        assert_eq!(be32(&second.body[..4]), 2, "the first is never sent again");
+        say_done(&mut again, &second);
+        wait_for("both ends", || {
+            let states = asked(&collector, &["command", name]);
+            let states: Vec<&Json> = states.iter().map(|record| &record["state"]).collect();
+            (states == [&json!("unknown"), &json!("done")]).then_some(())
+        });
+    }
+}
+
+#[test]
+fn more_commands_than_a_session_holds_all_arrive_in_order() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    const COUNT: u32 = 150;
+    for number in 1..=COUNT {
+        let commands = "/api/v1/devices/busy/commands";
+        let (status, given) = http(&collector, "POST", commands, &[], r#"{"name": "step"}"#);
+        assert_eq!((status, &given["id"]), (201, &json!(number)));
+    }
+    let mut device = Device::udp(collector.udp, "busy");
+    device.downlink = 7;
+    device.join();
+    for number in 1..=COUNT {
+        let command = next_command(&mut device);
+        assert_eq!(be32(&command.body[..4]), number);
+        say_done(&mut device, &command);
+    }
+}
+
+/// Spec §7.7: desired state. Whatever it was changed to meanwhile, the last one counts.
+#[test]
+fn settings_that_change_back_while_a_config_is_unanswered_end_where_they_should() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    let mut device = Device::udp(collector.udp, "gh-7");
+    device.downlink = 7;
+    device.join();
+    let set = |value: u32| {
+        let settings =
+            json!({"revision": value, "settings": [{"name": "x", "type": "u32", "value": value}]});
+        let answer = http(&collector, "PUT", "/api/v1/settings/gh-7", &[], &settings.to_string());
+        assert_eq!(answer.0, 200, "{answer:?}");
+    };
+    // Answers every CONFIG that comes until nothing does any more; the last one.
+    let settle = |device: &mut Device, first: Message| {
+        let mut last = first;
+        loop {
+            say_done(device, &last);
+            let revision = be32(&last.body[..4]);
+            wait_for("the answer in the store", || {
+                let config = only(&collector, &["devices", "gh-7"])["config"].clone();
+                (config["in_force"] == revision).then_some(())
+            });
+            let mut more = device.messages_before_a_pong().into_iter();
+            match more.rfind(|message| message.kind == CONFIG) {
+                Some(more) => last = more,
+                None => return revision,
+            }
+        }
+    };
+    // To another and back while the first is on its way.
+    set(1);
+    let first = device.receive().expect("a CONFIG");
+    assert_eq!((first.kind, be32(&first.body[..4])), (CONFIG, 1));
+    set(2);
+    set(1);
+    assert_eq!(settle(&mut device, first), 1);
+    // Back to what is in force while the other is on its way.
+    set(3);
+    let third = device.receive().expect("a CONFIG");
+    assert_eq!((third.kind, be32(&third.body[..4])), (CONFIG, 3));
+    set(1);
+    assert_eq!(settle(&mut device, third), 1);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) const SPARSE: u8 = 0x11;
 pub(crate) const COLUMNS: u8 = 0x12;
 pub(crate) const ACK: u8 = 0x20;
 pub(crate) const NACK: u8 = 0x21;
+pub(crate) const CONFIG: u8 = 0x30;
 pub(crate) const COMMAND: u8 = 0x31;
 pub(crate) const ALERT: u8 = 0x32;
 pub(crate) const DONE: u8 = 0x3F;
