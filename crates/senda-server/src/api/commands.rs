@@ -8,11 +8,12 @@ use axum::http::{HeaderName, StatusCode, header};
 use senda_store::CommandRecord;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
 use super::problem::Problem;
 use super::{Answer, Body, Shared, device_name, limit, parse, patience, status_name, time_or_null};
-use crate::control::Control;
+use crate::control::{Control, ControlError};
 use crate::feed::Item;
 use crate::json;
 
@@ -140,6 +141,10 @@ async fn ended(
     id: u32,
     wait: Duration,
 ) -> Result<Option<CommandRecord>, Problem> {
+    let look = async || {
+        let name = device.to_owned();
+        control.read(move |reader| reader.command(&name, id)).await
+    };
     let ends = async {
         loop {
             match changes.recv().await {
@@ -149,19 +154,25 @@ async fn ended(
                         && record.id == id
                         && record.state.is_final()
                     {
-                        return Some((**record).clone());
+                        return Ok(Some((**record).clone()));
                     }
                 }
-                // Whoever was too slow looks for himself.
-                Err(_) => return None,
+                // Whoever was too slow looks for himself, and waits on.
+                Err(RecvError::Lagged(_)) => {
+                    let record = look().await?;
+                    if record.as_ref().is_none_or(|record| record.state.is_final()) {
+                        return Ok(record);
+                    }
+                }
+                Err(RecvError::Closed) => return Ok(None),
             }
         }
     };
-    if let Ok(Some(record)) = timeout(wait, ends).await {
-        return Ok(Some(record));
+    match timeout(wait, ends).await {
+        Ok(Ok(Some(record))) => Ok(Some(record)),
+        Ok(Err(error)) => Err(ControlError::into(error)),
+        _ => Ok(look().await?),
     }
-    let device = device.to_owned();
-    Ok(control.read(move |reader| reader.command(&device, id)).await?)
 }
 
 pub(super) fn to_json(record: &CommandRecord) -> Json {
