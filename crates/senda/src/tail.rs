@@ -198,8 +198,9 @@ fn reading(paint: Paint, data: &Json) -> String {
         text::string(&data["schema"])
     );
     for (channel, value) in data["values"].as_object().into_iter().flatten() {
-        let unit =
-            data["units"][channel].as_str().map_or_else(String::new, |unit| format!(" {unit}"));
+        let unit = data["units"]
+            .get(channel)
+            .map_or_else(String::new, |unit| format!(" {}", text::string(unit)));
         line += &format!("  {channel}={}{unit}", text::string(value));
     }
     line

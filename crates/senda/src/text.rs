@@ -14,10 +14,14 @@ pub(crate) enum Format {
     Json,
 }
 
-/// A value without quotes; null is empty.
+/// A value without quotes; null is empty. Devices write texts too: what a terminal would obey is shown as `\u{1b}`.
 pub(crate) fn string(value: &Json) -> String {
     match value {
         Json::Null => String::new(),
+        Json::String(text) if text.contains(char::is_control) => text
+            .chars()
+            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+            .collect(),
         Json::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -104,5 +108,20 @@ impl Paint {
 
     fn wrap(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_of_a_device_gives_the_terminal_no_orders() {
+        let text = string(&json!("grün\u{1b}]0;owned\u{7}\nnext"));
+        assert_eq!(text, "grün\\u{1b}]0;owned\\u{7}\\nnext");
+        assert_eq!(string(&json!("a quiet text")), "a quiet text");
+        let text = list(&json!([{"name": "a", "value": "\u{1b}[2J"}]));
+        assert_eq!(text, "a=\\u{1b}[2J");
     }
 }
