@@ -170,6 +170,9 @@ fn interval_ms(interval: Duration) -> anyhow::Result<u32> {
 }
 
 #[cfg(test)]
+mod reference; // docs/operations.md against the code
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

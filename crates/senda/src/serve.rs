@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    fn into_config(self) -> anyhow::Result<Config> {
+    pub(crate) fn into_config(self) -> anyhow::Result<Config> {
         let file = self.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
         let chosen = |flag: Option<String>, file: Option<String>| flag.or(file);
         let (tcp, udp) = (chosen(self.tcp, file.tcp), chosen(self.udp, file.udp));
