@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use senda_session::collector::Downlink;
-use senda_store::{
-    AlertRecord, CommandRecord, OpenError, Reader, SettingsRecord, StoreError, Writer,
-};
+use senda_store::{AlertRecord, CommandRecord, OpenError, Reader, StoreError, Writer};
 use senda_wire::{MessageType, registry};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::alerts;
 use crate::engine::{Input, utc_us};
@@ -56,8 +54,10 @@ pub(crate) struct Control {
     waker: Waker,
     /// Desired configurations of the config file.
     file: Vec<Desired>,
-    desired: Mutex<Arc<DesiredSet>>,
+    desired: Arc<Mutex<Arc<DesiredSet>>>,
     readers: Mutex<Vec<Reader>>,
+    /// Reads at once: each may hold a lot.
+    reads: Semaphore,
     /// A command was queued: the next one to expire may be another.
     queued: Notify,
 }
@@ -87,8 +87,9 @@ impl Control {
             engine,
             waker,
             file,
-            desired: Mutex::new(desired),
+            desired: Arc::new(Mutex::new(desired)),
             readers: Mutex::default(),
+            reads: Semaphore::new(READERS_KEPT),
             queued: Notify::new(),
         }
     }
@@ -122,21 +123,19 @@ impl Control {
         pattern: String,
         settings: Option<(u32, Vec<u8>)>,
     ) -> Result<bool, ControlError> {
-        let (changed, all) = self
-            .call(move |writer, now| {
-                let settings = settings.as_ref().map(|(revision, list)| (*revision, &**list));
-                let changed = writer.set_settings(&pattern, settings, now)?;
-                Ok((changed, writer.settings(now)?))
-            })
-            .await?;
-        self.set_desired(all);
-        Ok(changed)
-    }
-
-    fn set_desired(&self, by_hand: Vec<SettingsRecord>) {
-        let set = Arc::new(DesiredSet::new(self.file.clone(), by_hand));
-        *self.desired.lock().unwrap_or_else(PoisonError::into_inner) = set.clone();
-        self.tell_engine(Input::Desired(set));
+        // All of it on the store's thread: of two changes at once the later one is in force, there and here.
+        let (file, desired) = (self.file.clone(), self.desired.clone());
+        let (engine, waker) = (self.engine.clone(), self.waker.clone());
+        self.call(move |writer, now| {
+            let settings = settings.as_ref().map(|(revision, list)| (*revision, &**list));
+            let changed = writer.set_settings(&pattern, settings, now)?;
+            let set = Arc::new(DesiredSet::new(file, writer.settings(now)?));
+            *desired.lock().unwrap_or_else(PoisonError::into_inner) = set.clone();
+            let _ = engine.send(Input::Desired(set)); // An engine that is gone needs nothing.
+            waker.wake();
+            Ok(changed)
+        })
+        .await
     }
 
     /// All desired configurations.
@@ -225,6 +224,7 @@ impl Control {
         self: &Arc<Self>,
         action: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ControlError> {
+        let _permit = self.reads.acquire().await.map_err(|_| ControlError::Stopping)?;
         let control = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let reader = match control.readers().pop() {
@@ -281,5 +281,5 @@ pub(crate) fn alert_order(record: &AlertRecord) -> Option<Downlink> {
 
 /// What fits a device that takes the shortest messages that HELLO may offer.
 const ALERT_BODY_MAX: usize = registry::MAX_MSG_MIN - registry::HEADER_LEN - registry::CRC_LEN;
-/// Readers that are kept open between requests.
+/// Reads at once, and readers that are kept open between requests.
 const READERS_KEPT: usize = 4;

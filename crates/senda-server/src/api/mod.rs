@@ -51,7 +51,7 @@ pub(crate) fn router(control: Arc<Control>, names: Vec<String>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(Arc::from(names), guard::check))
         .with_state(control);
-    Router::new().nest("/api/v1", routes)
+    Router::new().nest("/api/v1", routes).fallback(no_such_path)
 }
 
 /// What is here, and how it is doing.
