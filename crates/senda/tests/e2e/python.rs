@@ -1,11 +1,12 @@
-//! `clients/python/senda.py`, which knows the specification and nothing else, against the collector.
+//! `clients/python/example.py` on `senda.py`, which knows the specification and nothing else, against the collector.
 
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::processes::{Collector, Outcome, run, wait_for};
+use crate::control::asked;
+use crate::processes::{Collector, Outcome, Running, run, wait_for};
 use crate::store;
 
 #[test]
@@ -89,9 +90,41 @@ fn desired_interval(transport: &str, address: impl Fn(&Collector) -> String) {
     assert_eq!(store::samples(&data, 10).len(), 4);
 }
 
+/// Spec §4.4, §5.18, §5.20.
+#[test]
+fn it_answers_a_command_with_the_very_values_that_it_was_given() {
+    let room = TempDir::new().expect("a directory");
+    let collector = Collector::start(room.path());
+    let address = collector.udp.to_string();
+    let mut device = example();
+    device.args(["--udp", &address, "--device", "py-3", "--interval", "0.05", "--count", "5000"]);
+    let _device = Running::start(&mut device);
+    wait_for("the device", || {
+        let devices = asked(&collector, &["devices"]);
+        devices.iter().any(|device| device["online"] == true).then_some(())
+    });
+    let arguments =
+        ["bool:true", "a=u16e-1:21.5", "u64:18446744073709551615", "f32:[1.5,-2.5]", "text:grün"];
+    let echo = [&["command", "py-3", "echo-args", "--wait=60s"], &arguments[..]].concat();
+    let [record] = &asked(&collector, &echo)[..] else { panic!("one line") };
+    assert_eq!(record["status"], "ok", "{record}");
+    assert_eq!(record["results"].as_array().map(Vec::len), Some(arguments.len()));
+    assert_eq!(record["results"], record["arguments"]);
+    let [record] = &asked(&collector, &["command", "py-3", "identify", "--wait=60s"])[..] else {
+        panic!("one line")
+    };
+    assert_eq!(record["results"][0]["value"], "py-3", "{record}");
+}
+
 const INBOX: &str = "SELECT count(*) FROM inbox";
 
 pub(crate) fn python<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
-    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/python/senda.py");
-    run(Command::new("python3").arg(client).args(arguments))
+    run(example().args(arguments))
+}
+
+fn example() -> Command {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/python/example.py");
+    let mut command = Command::new("python3");
+    command.arg(example);
+    command
 }
