@@ -14,7 +14,7 @@ use crate::processes::{Collector, Outcome, run, senda};
 /// Device programs that have to pass, over both transports: each one line. `{transport}` and `{address}` are the kit's.
 fn device_programs() -> Vec<(&'static str, Vec<String>)> {
     let senda = env!("CARGO_BIN_EXE_senda");
-    let python = path("clients/python/senda.py");
+    let python = path("clients/python/example.py");
     let c = c_client::program().to_str().expect("text");
     vec![
         ("Rust", words(&[senda, "simulate --devices 1 --interval 100ms --{transport}={address}"])),
