@@ -337,20 +337,23 @@ impl Writer {
         if news.is_empty() {
             return Ok(());
         }
-        self.transact(now, |conn| {
+        // Not synced by itself: a thousand devices that come at once must not wait for a sync each. What a power cut takes
+        // of it the next HELLO says again.
+        self.with(now, |store, _| {
+            store.begin_unsynced()?;
             for HelloReport { device, config_rev, last_command_id, downlink } in news {
-                conn.prepare_cached(
+                store.conn.prepare_cached(
                     "INSERT INTO reports (device, config_rev, last_command_id, downlink) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (device) DO UPDATE SET config_rev = ?2, last_command_id = ?3, downlink = ?4",
                 )?
                 .execute(params![&**device, config_rev, last_command_id, downlink])?;
-                conn.prepare_cached(
+                store.conn.prepare_cached(
                     "UPDATE commands SET begun = CASE WHEN ?2 = 0 THEN 2 ELSE id <= ?2 END
                      WHERE device = ?1 AND state = 'unknown' AND begun IS NULL",
                 )?
                 .execute(params![&**device, last_command_id])?;
             }
-            Ok(())
+            store.commit_unsynced()
         })
     }
 
