@@ -97,21 +97,13 @@ impl Server {
         let live = Arc::new(Live::default());
         let (requests_tx, requests) = std::sync::mpsc::channel();
         let (changes, _) = tokio::sync::broadcast::channel(feed::COMMITS_KEPT);
-        let (rules, targets) = (config.rules.split_off(0), config.targets.split_off(0));
         let lines = watch::Lines {
             requests: requests_tx.clone(),
             engine: control.clone(),
             waker: waker.clone(),
-            changes: changes.clone(),
+            changes,
         };
-        // Without rules too: what an earlier collector had to tell is told, alerts without a rule are cleared.
-        let is_idle = rules.is_empty() && watch::has_nothing_left(&mut writer)?;
-        let watch = match is_idle {
-            true => None,
-            false => Some(watch::Watch::start(&mut writer, rules, targets, lines)?),
-        };
-        let (feed, feed_thread) =
-            Feed::start(config.data.clone(), changes, watch).map_err(StartError::Runtime)?;
+        let (feed, feed_thread) = start_feed(&mut writer, &mut config, lines)?;
         let udp = config.udp.as_deref().map(udp::Udp::bind).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -230,6 +222,22 @@ impl Server {
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         self.stats.snapshot()
     }
+}
+
+/// The feed, with the alert rules on its thread. Without rules too where an earlier collector left something: what it had to
+/// tell is told, and alerts without a rule are cleared.
+fn start_feed(
+    writer: &mut senda_store::Writer,
+    config: &mut Config,
+    lines: watch::Lines,
+) -> Result<(Feed, JoinHandle<()>), StartError> {
+    let (rules, targets) = (config.rules.split_off(0), config.targets.split_off(0));
+    let changes = lines.changes.clone();
+    let watch = match rules.is_empty() && watch::has_nothing_left(writer)? {
+        true => None,
+        false => Some(watch::Watch::start(writer, rules, targets, lines)?),
+    };
+    Feed::start(config.data.clone(), changes, watch).map_err(StartError::Runtime)
 }
 
 /// What the store knows of orders, before the first session: what was sent is unknown now, and what was set by hand counts.

@@ -1,5 +1,5 @@
 //! Alert rules at work: what is stored goes by the watcher; what happens to alerts goes to the store, to the device and
-//! outwards, in this order: nobody is told what is not on disk.
+//! outwards, in this order: what is told is on disk, unless the store fails.
 
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};

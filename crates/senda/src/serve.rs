@@ -60,6 +60,7 @@ const DEFAULT_HTTP: &str = "127.0.0.1:7364";
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging();
+    raise_descriptor_limit();
     let server = Server::start(args.into_config()?)?;
     announce(&server)?;
     let stop = signal::wait(None, Duration::from_secs(3600), || {})?;
@@ -119,6 +120,18 @@ impl Args {
             config.trace = Some(Box::new(Trace::new()));
         }
         Ok(config)
+    }
+}
+
+/// Each connection takes a file descriptor: as many as the system lets this process have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, current = limit.current, "the limit of open files stays");
+        }
     }
 }
 

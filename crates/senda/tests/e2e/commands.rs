@@ -1,7 +1,7 @@
 //! What the other subcommands print, and their exit codes.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -157,4 +157,25 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert!(!line.is_empty());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// Each TCP connection takes one; the soft limit is 1,024 nearly everywhere.
+#[test]
+fn a_collector_takes_as_many_file_descriptors_as_it_may_have() {
+    let room = TempDir::new().expect("a directory");
+    let few = "ulimit -Sn 512; exec \"$0\" \"$@\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", few, env!("CARGO_BIN_EXE_senda"), "serve", "--tcp=127.0.0.1:0"]);
+    command.args(["--http=off", "--data"]).arg(room.path());
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("a shell");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id()));
+    child.kill().expect("a child of ours");
+    child.wait().expect("a child of ours");
+    let limits = limits.expect("Linux tells");
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let mut words = limit.expect("a limit").split_whitespace();
+    let (soft, hard) = (words.next(), words.next());
+    assert!(line.starts_with("listening") && soft == hard && soft != Some("512"), "{limits}");
 }
