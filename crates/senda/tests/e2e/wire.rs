@@ -306,7 +306,7 @@ impl Device {
         let mut buffer = [0; 65_536];
         match &mut self.link {
             Link::Udp(socket) => {
-                let len = socket.recv(&mut buffer).unwrap_or_else(|error| {
+                let len = uninterrupted(|| socket.recv(&mut buffer)).unwrap_or_else(|error| {
                     panic!("no answer in time: {error}, after {:?}", self.received)
                 });
                 assert!(len <= 1_200, "spec §3.4");
@@ -319,7 +319,7 @@ impl Device {
                 len
             }
             Link::Tcp(stream, bytes) => {
-                let len = match stream.read(&mut buffer) {
+                let len = match uninterrupted(|| stream.read(&mut buffer)) {
                     Ok(len) => len,
                     // Closed while bytes of ours were on their way.
                     Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
@@ -332,6 +332,16 @@ impl Device {
                 }
                 len
             }
+        }
+    }
+}
+
+/// Reads again after a signal.
+fn uninterrupted(mut read: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }
