@@ -105,12 +105,7 @@ impl Server {
         };
         let (feed, feed_thread) = start_feed(&mut writer, &mut config, lines)?;
         let udp = config.udp.as_deref().map(udp::Udp::bind).transpose()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("senda-io")
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
+        let runtime = start_runtime()?;
         let (tcp_inputs_tx, tcp_inputs) = tokio::sync::mpsc::channel(tcp::INPUTS_MAX);
         let (pause_tx, pause) = tokio::sync::watch::channel(tcp::Reading::Go);
         let mut addresses =
@@ -222,6 +217,16 @@ impl Server {
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         self.stats.snapshot()
     }
+}
+
+/// Where connections and HTTP live: one thread, beside those that may wait for the disk.
+fn start_runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("senda-io")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)
 }
 
 /// The feed, with the alert rules on its thread. Without rules too where an earlier collector left something: what it had to
