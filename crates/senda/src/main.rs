@@ -19,10 +19,12 @@ mod decode; // senda decode
 mod demo; // senda demo
 mod devices; // senda devices
 mod happening; // what happened to a simulated device, on a line
+mod lab; // senda lab
 mod man; // senda man
 mod paths; // where data lies unless told otherwise
 mod proxy; // senda proxy
 mod query; // senda query
+mod raw; // senda raw
 mod schemas; // what rows hold, learnt by listening
 mod send; // senda send
 mod sense; // senda sense
@@ -68,6 +70,8 @@ enum Subcommand {
     Proxy(proxy::Args),
     Backup(backup::Args),
     Conform(conform::Args),
+    Lab(lab::Args),
+    Raw(raw::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -90,6 +94,8 @@ fn main() -> ExitCode {
         Subcommand::Proxy(args) => proxy::run(&args),
         Subcommand::Backup(args) => backup::run(&args),
         Subcommand::Conform(args) => conform::run(args),
+        Subcommand::Lab(args) => lab::run(args),
+        Subcommand::Raw(args) => raw::run(&args),
         Subcommand::Completions(args) => completions::run(args),
         Subcommand::Man(args) => man::run(&args),
     };

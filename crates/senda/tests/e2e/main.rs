@@ -15,10 +15,15 @@ mod crashes; // SIGKILL and SIGTERM in mid-stream
 mod demo; // `senda demo`
 mod fleets; // fleets on good and bad networks
 mod front_door; // what anybody may throw at a collector
+mod lab_api; // `senda lab api`
+mod lab_echo; // echo and datagrams, against the handout's own programs
+mod lab_sockets; // `senda lab sockets`, against ss
+mod lab_struct; // `senda lab pack`, `unpack`, `calcsize`
 mod manuals; // `senda man`
 mod processes; // children, and what they say
 mod proxy; // `senda proxy`
 mod python; // clients/python/senda.py
+mod raw; // devices that don't speak Senda/1
 mod recorder; // captures of what was really said
 mod sends; // `senda send`
 mod sense; // `senda sense`

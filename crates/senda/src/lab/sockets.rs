@@ -1,0 +1,13 @@
+//! `senda lab sockets`.
+
+use std::process::ExitCode;
+
+use super::language::Language;
+
+/// Show the sockets of this machine and their states
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+pub(super) fn run(_args: Args, _language: Language) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not there yet")
+}

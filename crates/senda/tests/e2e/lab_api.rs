@@ -1,0 +1,1 @@
+//! `senda lab api`: a guided tour.

@@ -1,0 +1,1 @@
+//! `senda lab sockets` beside `ss`.

@@ -1,0 +1,1 @@
+//! `senda lab pack`, `unpack` and `calcsize`.

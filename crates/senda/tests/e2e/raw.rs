@@ -1,0 +1,1 @@
+//! Devices that don't speak Senda/1.
