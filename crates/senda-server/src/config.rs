@@ -8,6 +8,7 @@ use senda_session::collector;
 
 use crate::alerts::Rule;
 use crate::alerts::outward::Target;
+use crate::raw::{Raw, RawError};
 use crate::{Desired, TraceSink};
 
 /// What a server is told.
@@ -36,6 +37,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// Whom rules may name in `notify`.
     pub targets: Vec<Target>,
+    /// Listeners for devices that don't speak Senda/1.
+    pub raw: Vec<Raw>,
     /// Gets every message and every drop, if there is one.
     pub trace: Option<Box<dyn TraceSink>>,
 }
@@ -56,18 +59,28 @@ impl Config {
             desired: Vec::new(),
             rules: Vec::new(),
             targets: Vec::new(),
+            raw: Vec::new(),
             trace: None,
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        if self.tcp.is_none() && self.udp.is_none() {
+        if self.tcp.is_none() && self.udp.is_none() && self.raw.is_empty() {
             return Err(StartError::NoTransport);
         }
-        for name in [&self.tcp, &self.udp, &self.http].into_iter().flatten() {
+        let raw_udp = self.raw.iter().filter_map(|raw| raw.udp.as_ref());
+        let raw_tcp = self.raw.iter().filter_map(|raw| raw.tcp.as_ref().map(|(name, _)| name));
+        let ours = [&self.tcp, &self.udp, &self.http].into_iter().flatten();
+        for name in ours.chain(raw_udp).chain(raw_tcp) {
             let beyond = resolve(name)?.into_iter().find(|address| !address.ip().is_loopback());
             if let Some(address) = beyond.filter(|_| !self.open_to_network) {
                 return Err(StartError::BeyondLoopback { address });
+            }
+        }
+        for (number, raw) in self.raw.iter().enumerate() {
+            raw.check().map_err(|source| StartError::Raw { name: raw.name.clone(), source })?;
+            if self.raw.iter().take(number).any(|other| other.name == raw.name) {
+                return Err(StartError::RawTwice { name: raw.name.clone() });
             }
         }
         Ok(())
@@ -121,6 +134,22 @@ pub enum StartError {
     /// Targets of alerts that make no sense, or can't be set up.
     #[error(transparent)]
     Target(#[from] crate::alerts::outward::TargetError),
+    /// A raw listener that makes no sense.
+    #[error("raw listener {name:?}")]
+    Raw {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: RawError,
+    },
+    /// Two raw listeners with one name.
+    #[error(
+        "two raw listeners are called {name:?}: a name is also that of the table, so give one of them another"
+    )]
+    RawTwice {
+        /// The name.
+        name: String,
+    },
     /// Threads, the runtime, the wake-up.
     #[error("the system refuses what a server needs")]
     Runtime(#[source] io::Error),

@@ -14,7 +14,8 @@ use crate::alerts;
 use crate::engine::{Input, utc_us};
 use crate::feed::{Feed, Item};
 use crate::live::Live;
-use crate::settings::{Desired, DesiredSet};
+use crate::raw;
+use crate::settings::{CurrentDesired, Desired, DesiredSet};
 use crate::stats::Stats;
 use crate::store::Request;
 use crate::wake::Waker;
@@ -54,7 +55,9 @@ pub(crate) struct Control {
     waker: Waker,
     /// Desired configurations of the config file.
     file: Vec<Desired>,
-    desired: Arc<Mutex<Arc<DesiredSet>>>,
+    desired: CurrentDesired,
+    /// Raw listeners.
+    pub(crate) raw: Vec<raw::View>,
     readers: Mutex<Vec<Reader>>,
     /// Reads at once: each may hold a lot.
     reads: Semaphore,
@@ -76,7 +79,8 @@ impl Control {
         engine: mpsc::Sender<Input>,
         waker: Waker,
         file: Vec<Desired>,
-        desired: Arc<DesiredSet>,
+        desired: CurrentDesired,
+        raw: Vec<raw::View>,
     ) -> Self {
         Self {
             data,
@@ -87,7 +91,8 @@ impl Control {
             engine,
             waker,
             file,
-            desired: Arc::new(Mutex::new(desired)),
+            desired,
+            raw,
             readers: Mutex::default(),
             reads: Semaphore::new(READERS_KEPT),
             queued: Notify::new(),

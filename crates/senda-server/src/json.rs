@@ -108,7 +108,8 @@ pub fn time(micros: i64) -> String {
         .map_or_else(|_| format!("{micros}us"), |time| time.to_string())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// `0x00ff`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::from("0x"), |text, byte| text + &format!("{byte:02x}"))
 }
 

@@ -24,6 +24,7 @@ mod http; // /healthz, /readyz, and where the API hangs
 pub mod json; // values as text and JSON
 mod live; // who is here, how fast
 mod orders; // the store's part in what goes to devices
+pub mod raw; // devices that don't speak Senda/1
 mod settings; // what devices should be set to
 mod stats; // figures for people and programs
 mod store; // the store thread
@@ -67,6 +68,7 @@ pub struct Server {
     feed: (Feed, JoinHandle<()>),
     /// Ends after the last TCP connection of a server that stops.
     connections: Option<tokio::task::JoinHandle<()>>,
+    raw: raw::Listeners,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -94,6 +96,7 @@ impl Server {
         let (control, inputs) = std::sync::mpsc::channel();
         let mut writer = store::open(&config)?;
         let desired = restore(&mut writer, &config)?;
+        let current = Arc::new(std::sync::Mutex::new(desired.clone()));
         let live = Arc::new(Live::default());
         let (requests_tx, requests) = std::sync::mpsc::channel();
         let (changes, _) = tokio::sync::broadcast::channel(feed::COMMITS_KEPT);
@@ -123,6 +126,8 @@ impl Server {
                 pause,
             )));
         }
+        let raw = std::mem::take(&mut config.raw);
+        let raw = raw::Listeners::start(raw, &requests_tx, &current, &runtime)?;
         if let Some(names) = &config.http {
             let listener = runtime.block_on(tcp::bind(names))?;
             addresses.http = listener.local_addr().ok();
@@ -135,7 +140,8 @@ impl Server {
                 control.clone(),
                 waker.clone(),
                 config.desired.clone(),
-                desired.clone(),
+                current,
+                raw.views(),
             ));
             runtime.spawn(api.clone().expire());
             runtime.spawn(http::serve(listener, api, config.http_hosts.clone()));
@@ -172,6 +178,7 @@ impl Server {
             requests: requests_tx,
             feed: (feed, feed_thread),
             connections,
+            raw,
             runtime,
         })
     }
@@ -179,6 +186,11 @@ impl Server {
     /// Where it listens.
     pub const fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Where its raw listeners are.
+    pub fn raw_addresses(&self) -> impl Iterator<Item = raw::RawAddresses> {
+        self.raw.addresses()
     }
 
     /// Its data directory.
@@ -194,6 +206,7 @@ impl Server {
     /// Drains and stops: what was received is committed and acknowledged, every session gets CLOSE, and what has landed
     /// is filed if that takes no longer than a few seconds. Returns the last figures.
     pub fn stop(self) -> Snapshot {
+        self.raw.stop(&self.runtime);
         // The engine may be gone already if it panicked; then there is nothing to drain.
         let _ = self.control.send(Input::Stop);
         self.waker.wake();

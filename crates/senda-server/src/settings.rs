@@ -1,6 +1,11 @@
 //! Which settings a device should have.
 
+use std::sync::{Arc, Mutex};
+
 use senda_store::SettingsRecord;
+
+/// What devices should be set to at the moment, for whoever has to know.
+pub(crate) type CurrentDesired = Arc<Mutex<Arc<DesiredSet>>>;
 
 /// The configuration that devices of some name should have. Spec §5.16, §5.17.
 #[derive(Clone, Debug, Eq, PartialEq)]

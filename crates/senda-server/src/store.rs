@@ -15,6 +15,7 @@ use crate::engine::{Input, utc_us};
 use crate::feed::Feed;
 use crate::live::Live;
 use crate::orders::{Conclusion, Step};
+use crate::raw::{RawLanding, RawVerdict};
 use crate::stats::Stats;
 use crate::wake::Waker;
 use crate::{Config, StartError};
@@ -62,6 +63,8 @@ pub(crate) enum Request {
         notice: Notice,
     },
     Conclude(Conclusion),
+    /// A row of a device that doesn't speak Senda/1.
+    Raw(RawLanding),
     /// What waits for a device.
     Orders {
         device: Arc<str>,
@@ -156,7 +159,7 @@ pub(crate) struct Keeper {
 struct Batch {
     landings: Vec<Landing>,
     /// For each landing: who waits for its verdict.
-    waiting: Vec<Option<Token>>,
+    waiting: Vec<Waiter>,
     /// Answered after the commit: the marks then include every landing before. Spec §6.4.
     opens: Vec<(Token, Arc<str>, u64)>,
     /// In the order of the engine: that a command did not leave must not undo that it leaves again, and a DONE may stand in
@@ -166,6 +169,15 @@ struct Batch {
     waiting_for: Vec<Arc<str>>,
     calls: Vec<Call>,
     stop: bool,
+}
+
+/// Who waits for a verdict.
+enum Waiter {
+    Nobody,
+    /// The engine.
+    Engine(Token),
+    /// A raw listener.
+    Raw(Box<dyn FnOnce(RawVerdict) + Send>),
 }
 
 impl Keeper {
@@ -205,7 +217,7 @@ impl Keeper {
     /// Everything that is here now, or comes within the commit interval.
     fn gather(&self, first: Request) -> Batch {
         let mut batch = Batch::default();
-        batch.add(first);
+        self.admit(first, &mut batch);
         let until = Instant::now() + self.interval;
         while !batch.stop && batch.landings.len() < BATCH_MAX {
             let left = until.saturating_duration_since(Instant::now());
@@ -215,12 +227,20 @@ impl Keeper {
                 self.requests.recv_timeout(left).ok()
             };
             match next {
-                Some(request) => batch.add(request),
+                Some(request) => self.admit(request, &mut batch),
                 None if left.is_zero() => break,
                 None => {}
             }
         }
         batch
+    }
+
+    /// The engine knows by itself when the store takes no rows; raw listeners learn it here.
+    fn admit(&self, request: Request, batch: &mut Batch) {
+        match request {
+            Request::Raw(landing) if !self.accepting => (landing.done)(RawVerdict::Busy),
+            request => batch.add(request),
+        }
     }
 
     fn commit(&mut self, batch: Batch) {
@@ -233,12 +253,14 @@ impl Keeper {
             self.writer.land(&batch.landings, now)
         };
         self.count(&batch.landings, &verdicts, now);
-        let answers: Vec<(Token, Verdict)> = batch
-            .waiting
-            .iter()
-            .zip(verdicts)
-            .filter_map(|(token, verdict)| token.map(|token| (token, translate(verdict))))
-            .collect();
+        let mut answers: Vec<(Token, Verdict)> = Vec::new();
+        for (waiter, verdict) in batch.waiting.into_iter().zip(verdicts) {
+            match waiter {
+                Waiter::Nobody => {}
+                Waiter::Engine(token) => answers.push((token, translate(verdict))),
+                Waiter::Raw(done) => done(translate_raw(&verdict)),
+            }
+        }
         if !answers.is_empty() {
             self.tell(Input::Verdicts(answers));
         }
@@ -381,8 +403,10 @@ impl Batch {
         match request {
             Request::Open { token, device, stream } => self.opens.push((token, device, stream)),
             Request::Land { token, device, stream, received_us, what } => {
-                self.land(Some(token), device, stream, received_us, translate_what(what));
+                let waiter = Waiter::Engine(token);
+                self.land(waiter, device, stream, received_us, translate_what(what));
             }
+            Request::Raw(landing) => self.land_raw(landing),
             Request::Record { token, device, command_id } => {
                 self.steps.push(Step::Record(token, device, command_id));
             }
@@ -396,23 +420,40 @@ impl Batch {
                     self.steps.push(Step::Hello(hello));
                 }
                 if let Some(what) = translate_notice(transport, software, notice) {
-                    self.land(None, device, stream, utc_us(), what);
+                    self.land(Waiter::Nobody, device, stream, utc_us(), what);
                 }
             }
             Request::Stop => self.stop = true,
         }
     }
 
+    /// Says what the stream is first, if the store does not know.
+    fn land_raw(&mut self, landing: RawLanding) {
+        use senda_store::What;
+        let RawLanding { device, stream, received_us, begin, row, body, done } = landing;
+        if let Some((transport, software, description)) = begin {
+            for what in [
+                What::Seen { transport: transport.into(), software },
+                What::Declare { id: 0, description },
+            ] {
+                self.land(Waiter::Nobody, device.clone(), stream, received_us, what);
+            }
+        }
+        let what =
+            What::Rows { first: row, count: 1, sparse: false, schema: 0, body, refused: vec![] };
+        self.land(Waiter::Raw(done), device, stream, received_us, what);
+    }
+
     fn land(
         &mut self,
-        token: Option<Token>,
+        waiter: Waiter,
         device: Arc<str>,
         stream: u64,
         received: i64,
         what: senda_store::What,
     ) {
         self.landings.push(Landing { device, stream, received, what });
-        self.waiting.push(token);
+        self.waiting.push(waiter);
     }
 }
 
@@ -495,6 +536,15 @@ fn translate(verdict: senda_store::Verdict) -> Verdict {
     };
     let mark = Mark { next_row: verdict.next_row, ranges: verdict.ranges };
     Verdict { fate, mark, refused: verdict.refused }
+}
+
+/// The store's words in a raw listener's.
+fn translate_raw(verdict: &senda_store::Verdict) -> RawVerdict {
+    match verdict.outcome {
+        _ if verdict.outcome.is_durable() => RawVerdict::Stored,
+        Outcome::UnknownSchema | Outcome::Invalid => RawVerdict::NoSchema,
+        _ => RawVerdict::Busy,
+    }
 }
 
 #[cfg(test)]

@@ -155,7 +155,8 @@ fn prepare_to_write(conn: &Connection, is_new: bool, cache_kib: i32) -> rusqlite
              COMMIT;"
         ))?;
     }
-    Ok(())
+    // Version 1 has gained it since.
+    conn.execute_batch(MISFITS)
 }
 
 fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
@@ -203,6 +204,7 @@ pub(crate) const OWN_NAMES: &[&str] = &[
     "labels",
     "ledger",
     "meta",
+    "misfits",
     "notices",
     "readings",
     "refused",
@@ -214,6 +216,20 @@ pub(crate) const OWN_NAMES: &[&str] = &[
     "tables",
     "unreadable",
 ];
+
+const MISFITS: &str = "
+CREATE TABLE IF NOT EXISTS misfits (      -- bytes that fitted no format, the last 10,000
+    id INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    listener TEXT NOT NULL,               -- [[raw]] name
+    peer TEXT NOT NULL,                   -- address and port
+    kind TEXT NOT NULL,                   -- length, value, ...
+    reason TEXT NOT NULL,
+    length INTEGER NOT NULL,              -- how many bytes came
+    bytes BLOB NOT NULL                   -- the first of them
+);
+CREATE INDEX IF NOT EXISTS misfits_by_time ON misfits (time);
+";
 
 const TABLES: &str = "
 CREATE TABLE devices (

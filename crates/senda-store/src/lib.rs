@@ -75,6 +75,7 @@ mod dating; // rows that were filed before anything was known of their clock
 mod filing; // from the inbox to the tables
 mod follower; // what has just landed, decoded
 mod inbox; // bytes of landed messages
+mod misfits; // bytes that fitted no format
 mod overview; // devices and events
 mod query; // samples, landed and filed alike
 mod reader; // read-only access
@@ -97,6 +98,7 @@ pub use landing::{Landing, Outcome, Verdict, What};
 pub use options::{Fault, FaultHook};
 pub use options::{Options, Retention};
 
+pub use misfits::MisfitRecord;
 pub use overview::{ClockRecord, DeviceRecord, EventRecord};
 pub use query::{ChannelInfo, Query, Sample, TableInfo};
 pub use reader::{Answer, Cell, Reader};

@@ -156,6 +156,7 @@ impl Store {
     fn delete_records(&mut self, cutoff: i64, budget: &mut usize) -> Result<Sweep, StoreError> {
         for sql in [
             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)",
+            "DELETE FROM misfits WHERE id IN (SELECT id FROM misfits WHERE time < ?1 ORDER BY time LIMIT ?2)",
             // The last one of a device stays: ids go on from there.
             "DELETE FROM commands WHERE (device, id) IN (SELECT device, id FROM commands c WHERE created < ?1
                  AND ended < ?1 AND id < (SELECT max(id) FROM commands WHERE device = c.device)

@@ -1,5 +1,7 @@
 //! The TOML file of `senda serve`. Unknown keys are errors, with a suggestion.
 
+mod raw; // [[raw]]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +10,9 @@ use anyhow::Context;
 use senda_server::Desired;
 use senda_wire::{List, NamedValue, Value};
 use serde::Deserialize;
+
+pub(crate) use raw::RawEntry;
+use raw::{FIELD_KEYS, RAW_KEYS, REPLY_KEYS};
 
 use crate::alert_rules::{ALERT_KEYS, AlertEntry, NOTIFY_KEYS, NotifyEntry};
 
@@ -37,6 +42,9 @@ pub(crate) struct File {
     /// Desired configurations of devices; the first whose pattern matches counts.
     #[serde(default)]
     pub(crate) desired: Vec<DesiredEntry>,
+    /// Listeners for devices that don't speak Senda/1.
+    #[serde(default)]
+    pub(crate) raw: Vec<RawEntry>,
     /// Rules over what is stored.
     #[serde(default)]
     pub(crate) alert: Vec<AlertEntry>,
@@ -96,6 +104,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "limits",
             "retention",
             "desired",
+            "raw",
             "alert",
             "notify",
         ],
@@ -103,6 +112,9 @@ const KEYS: &[(&str, &[&str])] = &[
     ("limits", &["connections", "sessions", "window_rows"]),
     ("retention", &["age", "bytes"]),
     ("desired", &["device", "revision", "interval", "batch_rows", "enable"]),
+    ("raw", RAW_KEYS),
+    ("raw.fields", FIELD_KEYS),
+    ("raw.reply", REPLY_KEYS),
     ("alert", ALERT_KEYS),
     ("notify", NOTIFY_KEYS),
 ];
@@ -189,7 +201,9 @@ mod tests {
             for key in *keys {
                 let text = match *table {
                     "" => format!("{key} = []\n"),
-                    "desired" | "alert" => format!("[[{table}]]\n{key} = []\n"),
+                    "desired" | "alert" | "raw" => format!("[[{table}]]\n{key} = []\n"),
+                    "raw.fields" => format!("[[raw]]\n[[raw.fields]]\n{key} = {{}}\n"),
+                    "raw.reply" => format!("[[raw]]\n[raw.reply]\n{key} = {{}}\n"),
                     "notify" => format!("[notify.x]\n{key} = []\n"),
                     table => format!("[{table}]\n{key} = []\n"),
                 };

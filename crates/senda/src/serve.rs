@@ -113,6 +113,8 @@ impl Args {
             .iter()
             .map(config::DesiredEntry::to_desired)
             .collect::<anyhow::Result<_>>()?;
+        config.raw =
+            file.raw.iter().map(config::RawEntry::to_raw).collect::<anyhow::Result<_>>()?;
         let place = || format!("config file {}", self.config.unwrap_or_default().display());
         (config.rules, config.targets) =
             alert_rules::read(&file.alert, &file.notify).with_context(place)?;
@@ -144,6 +146,13 @@ pub(crate) fn announce(server: &Server) -> anyhow::Result<()> {
     {
         if let Some(address) = address {
             line += &format!(" {name}={address}");
+        }
+    }
+    for raw in server.raw_addresses() {
+        for (transport, address) in [("udp", raw.udp), ("tcp", raw.tcp)] {
+            if let Some(address) = address {
+                line += &format!(" raw.{}.{transport}={address}", raw.name);
+            }
         }
     }
     let mut out = std::io::stdout().lock();

@@ -5,6 +5,7 @@ mod commands; // do this, at most once
 mod devices; // who is there
 mod guard; // who may ask
 mod problem; // errors
+mod raw; // devices that don't speak Senda/1
 mod readings; // what was stored
 mod settings; // what devices should be set to
 mod tail; // what is being stored
@@ -45,6 +46,8 @@ pub(crate) fn router(control: Arc<Control>, names: Vec<String>) -> Router {
         .route("/alerts/{id}/clear", post(alerts::clear))
         .route("/readings", get(readings::list))
         .route("/events", get(readings::events))
+        .route("/raw", get(raw::list))
+        .route("/raw/misfits", get(raw::misfits))
         .route("/tail", get(tail::tail))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)

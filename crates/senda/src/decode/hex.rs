@@ -40,7 +40,7 @@ pub(super) fn parse_schema(text: &str) -> Result<(u32, Vec<u8>), UsageError> {
     Ok((id, description))
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<u8>, UsageError> {
+pub(crate) fn parse(text: &str) -> Result<Vec<u8>, UsageError> {
     let digits: Vec<(usize, char)> =
         text.chars().enumerate().filter(|(_, c)| !c.is_whitespace() && *c != ':').collect();
     if let Some((at, wrong)) = digits.iter().find(|(_, c)| !c.is_ascii_hexdigit()) {

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::UsageError;
+pub(crate) use hex::parse as parse_hex;
 use print::{Format, Printer};
 use traffic::Traffic;
 

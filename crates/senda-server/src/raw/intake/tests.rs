@@ -1,0 +1,192 @@
+use super::*;
+use crate::raw::{RawField, RawReply, ReplyValue};
+use crate::settings::DesiredSet;
+use std::sync::mpsc::{Receiver, channel};
+
+/// A listener of `>BH`: a sequence number and a value; its device is its address. What the store would get comes out.
+struct Desk {
+    intake: Arc<Intake>,
+    requests: Receiver<Request>,
+    told: (Sender<Told>, Receiver<Told>),
+}
+
+impl Desk {
+    fn new(change: impl FnOnce(&mut Raw)) -> Self {
+        let mut raw = Raw::new("w", ">BH", vec![RawField::new("seq"), RawField::new("v")]);
+        raw.sequence = Some("seq".into());
+        raw.reply = Some(RawReply {
+            format: ">BB".into(),
+            values: vec![ReplyValue::Named("status".into()), ReplyValue::Named("seq".into())],
+            status: crate::raw::Statuses { repeated: 7, ..Default::default() },
+            interval_ms: 1_000,
+        });
+        change(&mut raw);
+        let (sender, requests) = channel();
+        let desired = Arc::new(Mutex::new(Arc::new(DesiredSet::default())));
+        let intake = Arc::new(Intake::new(raw, sender, desired).unwrap());
+        Self { intake, requests, told: channel() }
+    }
+
+    fn take(&self, bytes: &[u8], host: u8) {
+        let told = self.told.0.clone();
+        let peer = ([127, 0, 0, host], 9).into();
+        self.intake.take(bytes, peer, "udp", Box::new(move |it| told.send(it).unwrap()));
+    }
+
+    fn landing(&self) -> RawLanding {
+        match self.requests.try_recv() {
+            Ok(Request::Raw(landing)) => landing,
+            _ => panic!("a row on its way"),
+        }
+    }
+
+    /// What was said since: status and reply.
+    fn said(&self) -> Vec<(Status, Vec<u8>)> {
+        self.told.1.try_iter().map(|told| (told.status, told.reply.unwrap_or_default())).collect()
+    }
+}
+
+#[test]
+fn a_reply_leaves_only_after_the_verdict() {
+    let desk = Desk::new(|_| {});
+    desk.take(&[5, 0, 1], 1);
+    assert_eq!(desk.said(), []);
+    let landing = desk.landing();
+    assert_eq!((&*landing.device, landing.row), ("127.0.0.1", 0));
+    (landing.done)(RawVerdict::Stored);
+    assert_eq!(desk.said(), [(Status::Stored, vec![0, 5])]);
+}
+
+#[test]
+fn a_repetition_is_answered_and_not_stored_again() {
+    let desk = Desk::new(|_| {});
+    desk.take(&[5, 0, 1], 1);
+    desk.take(&[5, 0, 1], 1); // While the first is on its way.
+    let landing = desk.landing();
+    assert!(desk.requests.try_recv().is_err(), "one row");
+    assert_eq!(desk.said(), [], "nobody is told before it is on disk");
+    (landing.done)(RawVerdict::Stored);
+    assert_eq!(desk.said(), [(Status::Stored, vec![0, 5]), (Status::Repeated, vec![7, 5])]);
+    desk.take(&[5, 0, 1], 1); // And after.
+    assert_eq!(desk.said(), [(Status::Repeated, vec![7, 5])]);
+    desk.take(&[5, 0, 1], 2); // Another device's is another record.
+    assert_eq!(&*desk.landing().device, "127.0.0.2");
+    desk.take(&[5, 0, 2], 1); // Other bytes, too.
+    assert_eq!(desk.landing().row, 1);
+    assert_eq!(desk.intake.counts().repeated, 2);
+}
+
+#[test]
+fn the_last_32_records_are_known_again_and_no_more() {
+    let desk = Desk::new(|_| {});
+    for number in 0..33 {
+        desk.take(&[number, 0, 0], 1);
+        (desk.landing().done)(RawVerdict::Stored);
+    }
+    desk.take(&[1, 0, 0], 1);
+    assert!(desk.requests.try_recv().is_err(), "the 32nd from the end is known");
+    desk.take(&[0, 0, 0], 1);
+    assert_eq!(desk.landing().row, 33, "the 33rd is not");
+}
+
+#[test]
+fn without_a_sequence_equal_bytes_are_two_records() {
+    let desk = Desk::new(|raw| raw.sequence = None);
+    desk.take(&[5, 0, 1], 1);
+    desk.take(&[5, 0, 1], 1);
+    assert_eq!((desk.landing().row, desk.landing().row), (0, 1));
+}
+
+#[test]
+fn what_the_store_could_not_take_is_neither_known_nor_are_its_numbers_given_again() {
+    let desk = Desk::new(|_| {});
+    desk.take(&[1, 0, 0], 1);
+    desk.take(&[2, 0, 0], 1);
+    let (first, second) = (desk.landing(), desk.landing());
+    let stream = first.stream;
+    assert!(
+        first.begin.is_some() && second.begin.is_some(),
+        "the store knows the schema of neither"
+    );
+    (first.done)(RawVerdict::Busy);
+    (second.done)(RawVerdict::Busy);
+    assert_eq!(desk.said(), [(Status::Busy, vec![2, 1]), (Status::Busy, vec![2, 2])]);
+    desk.take(&[1, 0, 0], 1);
+    let again = desk.landing();
+    assert_ne!(again.stream, stream, "a gap in the old stream would stay for ever");
+    assert_eq!(again.row, 0);
+    assert!(again.begin.is_some());
+    (again.done)(RawVerdict::Stored);
+    desk.take(&[3, 0, 0], 1);
+    assert!(desk.landing().begin.is_none(), "said once");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_counted_and_kept_while_there_is_little_of_it() {
+    let desk = Desk::new(|_| {});
+    for _ in 0..50 {
+        desk.take(&[9, 9], 1);
+    }
+    assert_eq!(
+        desk.said()[0],
+        (Status::Refused, vec![1, 0]),
+        "there is no sequence number to echo"
+    );
+    let counts = desk.intake.counts();
+    assert_eq!((counts.records, counts.misfits), (50, vec![("length", 50)]));
+    assert_eq!(counts.misfits_kept, 20);
+    assert_eq!(desk.requests.try_iter().count(), 20);
+}
+
+#[test]
+fn one_device_too_many_is_refused_and_those_that_are_known_go_on() {
+    let desk = Desk::new(|raw| raw.devices_max = 1);
+    desk.take(&[1, 0, 0], 1);
+    (desk.landing().done)(RawVerdict::Stored);
+    desk.take(&[1, 0, 0], 2);
+    desk.take(&[2, 0, 0], 1);
+    let said: Vec<Status> = desk.said().into_iter().map(|(status, _)| status).collect();
+    assert_eq!(said, [Status::Stored, Status::Refused]);
+    assert_eq!(desk.intake.counts().misfits, [("too_many_devices", 1)]);
+}
+
+#[test]
+fn the_interval_is_that_of_the_devices_settings() {
+    let settings = |device: &str, ms| {
+        let values = [senda_wire::NamedValue::new("interval_ms", senda_wire::Value::U32(ms))];
+        let mut room = [0; 64];
+        let list = List::build(&values, &mut room).unwrap();
+        crate::Desired { pattern: device.into(), revision: 0, list: [&[1], list.bytes()].concat() }
+    };
+    let desk = Desk::new(|raw| {
+        raw.reply = Some(RawReply {
+            format: ">HH".into(),
+            values: ["interval_s", "interval_ms"].map(|name| ReplyValue::Named(name.into())).into(),
+            status: crate::raw::Statuses::default(),
+            interval_ms: 10_000,
+        });
+    });
+    let set = DesiredSet::new(vec![settings("*.2", 2_500)], vec![]);
+    *desk.intake.desired.lock().unwrap() = Arc::new(set);
+    for (host, expected) in [(1, [0, 10, 0x27, 0x10]), (2, [0, 3, 0x09, 0xC4])] {
+        desk.take(&[1, 0, 0], host);
+        (desk.landing().done)(RawVerdict::Stored);
+        assert_eq!(desk.said(), [(Status::Stored, expected.to_vec())]);
+    }
+}
+
+#[test]
+fn an_echo_that_its_format_can_not_have_is_counted_and_not_sent() {
+    let desk = Desk::new(|raw| {
+        raw.reply = Some(RawReply {
+            format: ">B".into(),
+            values: vec![ReplyValue::Named("v".into())],
+            status: crate::raw::Statuses::default(),
+            interval_ms: 1_000,
+        });
+    });
+    desk.take(&[1, 1, 0], 1);
+    (desk.landing().done)(RawVerdict::Stored);
+    assert_eq!(desk.said(), [(Status::Stored, vec![])]);
+    assert_eq!(desk.intake.counts().replies_failed, 1);
+}
