@@ -1,6 +1,7 @@
 //! A record's fields, and the row that they make.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use senda_struct::{FieldKind, Format, Value};
 use senda_wire::{
@@ -120,6 +121,21 @@ impl Recipe {
         let time = self.time.as_ref().map(|time| self.time_of(time, &values)).transpose()?;
         let body = self.body(&values, time)?;
         Ok(Record { device, time, values, body })
+    }
+
+    /// The row that a record makes: channel, unit and value as queries show it.
+    pub fn row(&self, record: &Record) -> Vec<(String, String, String)> {
+        let Ok(schema) = Schema::decode_accepted(&self.description) else { return Vec::new() };
+        let mut fields = senda_wire::Reader::new(record.body.get(HEAD_LEN..).unwrap_or_default());
+        let mut row = Vec::new();
+        for channel in schema.channels() {
+            let Some(value) = channel.read(&mut fields) else { break };
+            let labels: Vec<_> = channel.labels().map(Arc::from).collect();
+            let value = senda_store::Value::from_wire(&value, &labels);
+            let text = crate::json::text_of(&value, channel.exponent);
+            row.push((channel.name.to_string(), channel.unit.to_owned(), text));
+        }
+        row
     }
 
     fn time_of(
@@ -384,6 +400,8 @@ fn describe(name: &str, fields: &[RawField], planned: &[Planned]) -> Result<Vec<
     Ok(description)
 }
 
+/// Before the rows in the body of ROWS. Spec §5.7.
+const HEAD_LEN: usize = 12;
 /// Bytes of a blob channel. Spec §4.2.
 const BLOB_MAX: usize = 1_098;
 

@@ -123,6 +123,10 @@ pub(super) const REPLY_KEYS: &[&str] =
     &["format", "values", "interval", "stored", "repeated", "refused", "busy"];
 
 impl RawEntry {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// As the collector takes it; whether it makes sense is checked there.
     ///
     /// # Errors

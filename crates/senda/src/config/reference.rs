@@ -20,18 +20,35 @@ struct Row {
 }
 
 /// What the tables of the file are called on the page, and a file that has one.
-const TABLES: [(&str, &str, &str); 6] = [
+const TABLES: [(&str, &str, &str); 9] = [
     ("", "### The file itself", ""),
     ("limits", "### `[limits]`", "[limits]\n"),
     ("retention", "### `[retention]`", "[retention]\n"),
     ("desired", "### `[[desired]]`", "[[desired]]\n"),
+    ("raw", "### `[[raw]]`", "[[raw]]\n"),
+    (
+        "raw.fields",
+        "### `fields` of `[[raw]]`",
+        "[[raw]]\nname = \"r\"\nformat = \">B\"\n[[raw.fields]]\n",
+    ),
+    (
+        "raw.reply",
+        "### `[raw.reply]`",
+        "[[raw]]\nname = \"r\"\nformat = \">B\"\nfields = [\"a\"]\n[raw.reply]\n",
+    ),
     ("alert", "### `[[alert]]`", "[[alert]]\n"),
     ("notify", "### `[notify.NAME]`", "[notify.x]\n"),
 ];
 
 /// Keys without which an entry of a table is none, so that one more can be looked at.
-const COMPLETE: [(&str, &str); 4] = [
+const COMPLETE: [(&str, &str); 7] = [
     ("desired", "device = \"*\"\n"),
+    (
+        "raw",
+        "name = \"r\"\nformat = \">B\"\nfields = [\"a\"]\ntime = \"a\"\ntcp = \":0\"\nlength = \">H\"\n",
+    ),
+    ("raw.fields", "name = \"a\"\n"),
+    ("raw.reply", "format = \">B\"\nvalues = [1]\n"),
     ("alert", "name = \"a\"\ndevice = \"*\"\nchannel = \"c\"\nabove = 1\nrate = \"1s\"\n"),
     ("notify", "webhook = \"https://example.org/\"\n"),
     ("notify", "exec = [\"true\"]\n"),
@@ -60,8 +77,9 @@ fn a_key_takes_the_types_that_the_page_gives_it_and_no_other() {
             for (_, value) in SAMPLES {
                 let answer = parse(&format!("{begin}{key} = {value}\n"));
                 let message = answer.map_or_else(|error| format!("{error:#}"), |_| String::new());
-                // Rules look at two of their keys themselves; whole numbers are numbers.
-                let is_free = table == "alert" && (key == "equals" || key == "for");
+                // Rules look at two of their keys themselves, replies at one; whole numbers are numbers.
+                let is_free = table == "alert" && (key == "equals" || key == "for")
+                    || key == "values" && value.starts_with('[');
                 let is_number = named == ["number"] && *value == "1";
                 let is_empty = kind.starts_with("table") && *value == "{}";
                 let is_same = shown.contains(value) || is_free || is_number || is_empty;
@@ -124,7 +142,7 @@ fn a_default_on_the_page_is_what_rules_and_targets_take_without_the_key() {
             }
         }
     }
-    assert_eq!(checked, 8, "literal defaults in [[desired]], [[alert]] and [notify.NAME]");
+    assert_eq!(checked, 26, "literal defaults in the lists of tables and [notify.NAME]");
 }
 
 #[test]
@@ -235,7 +253,7 @@ fn told(config: &Config, key: &str) -> String {
     }
 }
 
-/// Desired configurations, rules and targets of a file.
+/// Desired configurations, raw listeners, rules and targets of a file.
 fn outward(text: &str) -> BTreeMap<&'static str, String> {
     let file = parse(text).unwrap_or_else(|error| panic!("{text}: {error:#}"));
     let desired: Vec<_> = file
@@ -244,10 +262,16 @@ fn outward(text: &str) -> BTreeMap<&'static str, String> {
         .map(|entry| entry.to_desired().expect("settings"))
         .map(|desired| (desired.pattern, desired.revision, desired.list))
         .collect();
+    let raw: Vec<_> = file
+        .raw
+        .iter()
+        .map(|entry| entry.to_raw().unwrap_or_else(|error| panic!("{text}: {error:#}")))
+        .collect();
     let (rules, targets) = alert_rules::read(&file.alert, &file.notify)
         .unwrap_or_else(|error| panic!("{text}: {error:#}"));
     BTreeMap::from([
         ("desired", format!("{desired:?}")),
+        ("raw", format!("{raw:?}")),
         ("rules", format!("{rules:?}")),
         ("targets", format!("{targets:?}")),
     ])

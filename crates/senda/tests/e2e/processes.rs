@@ -154,6 +154,8 @@ pub(crate) struct Collector {
     pub(crate) udp: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) data: PathBuf,
+    /// Its first line: where it listens.
+    line: String,
     /// Further arguments, for the next one.
     more: Vec<String>,
     stderr: Arc<Mutex<String>>,
@@ -209,6 +211,14 @@ impl Collector {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Where its raw listener of this name is, on `udp` or `tcp`.
+    #[track_caller]
+    pub(crate) fn raw(&self, name: &str, transport: &str) -> SocketAddr {
+        let begin = format!("raw.{name}.{transport}=");
+        let found = self.line.split_whitespace().find_map(|word| word.strip_prefix(&begin));
+        found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{}", self.line))
+    }
+
     /// What it has said on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().expect("no reader panics").clone()
@@ -262,7 +272,7 @@ impl Collector {
         };
         let more = more.iter().map(|&argument| argument.to_owned()).collect();
         let data = data.to_owned();
-        Ok(Self { child, tcp, udp, http, data, more, stderr, _stdout: stdout })
+        Ok(Self { child, tcp, udp, http, data, line, more, stderr, _stdout: stdout })
     }
 }
 
