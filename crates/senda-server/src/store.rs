@@ -543,6 +543,7 @@ fn translate_raw(verdict: &senda_store::Verdict) -> RawVerdict {
     match verdict.outcome {
         _ if verdict.outcome.is_durable() => RawVerdict::Stored,
         Outcome::UnknownSchema | Outcome::Invalid => RawVerdict::NoSchema,
+        Outcome::Window => RawVerdict::NoRange,
         _ => RawVerdict::Busy,
     }
 }

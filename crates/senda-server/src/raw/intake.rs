@@ -25,6 +25,15 @@ use crate::store::Request;
 pub(super) struct Told {
     pub(super) status: Status,
     pub(super) reply: Option<Vec<u8>>,
+    /// Of a row that may not be on disk: which it is, so that it is the same one when it is tried again.
+    pub(super) again: Option<RowId>,
+}
+
+/// A row's stream and number. Spec §2.1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct RowId {
+    stream: u64,
+    row: u32,
 }
 
 /// Called once, from any thread.
@@ -48,8 +57,10 @@ pub(crate) struct RawLanding {
 pub(crate) enum RawVerdict {
     /// On disk.
     Stored,
-    /// Not now.
+    /// Not now: it may be on disk, or not.
     Busy,
+    /// Not as this row: its stream has too many gaps. Spec §7.2a.
+    NoRange,
     /// Never: the store has as many schemas as it may.
     NoSchema,
 }
@@ -82,9 +93,18 @@ struct Known {
 
 struct Recent {
     hash: u64,
-    /// It is on disk; until then, who else asked.
-    stored: bool,
+    row: RowId,
+    state: RecentState,
+    /// Who else asked while it was on its way.
     waiting: Vec<Answer>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum RecentState {
+    OnItsWay,
+    Stored,
+    /// The commit failed. After a sync that failed nobody knows whether it is on disk.
+    Failed,
 }
 
 /// How many misfits this second has kept.
@@ -137,17 +157,21 @@ impl Intake {
     }
 
     /// Takes one record. `answer` is called when it is known what became of it: of a good one, after the commit.
+    /// `again` is of one that was taken before and could not be stored.
     pub(super) fn take(
         self: &Arc<Self>,
         bytes: &[u8],
         peer: SocketAddr,
         transport: &'static str,
+        again: Option<RowId>,
         answer: Answer,
     ) {
-        add_one(&self.counters.records);
+        if again.is_none() {
+            add_one(&self.counters.records);
+        }
         match self.recipe.read(bytes, peer) {
             Ok(record) => {
-                if let Err((misfit, answer)) = self.land(record, bytes, transport, answer) {
+                if let Err((misfit, answer)) = self.land(record, bytes, transport, again, answer) {
                     self.refuse(&misfit, bytes, peer, answer);
                 }
             }
@@ -196,6 +220,7 @@ impl Intake {
         record: Record,
         bytes: &[u8],
         transport: &'static str,
+        again: Option<RowId>,
         answer: Answer,
     ) -> Result<(), (Misfit, Answer)> {
         let hash = self.hasher.hash_one(bytes);
@@ -210,34 +235,41 @@ impl Intake {
             None => record.device.into(),
         };
         let known = devices.entry(device.clone()).or_insert_with(Known::new);
-        if self.knows_repeats
-            && let Some(recent) = known.recent(hash)
-        {
-            add_one(&self.counters.repeated);
-            if !recent.stored {
+        let row = match known.recent(hash).filter(|_| self.knows_repeats) {
+            Some(recent) if recent.state == RecentState::Stored => {
+                drop(devices);
+                add_one(&self.counters.repeated);
+                answer(self.told(Status::Repeated, Some(&record.values), Some(&device)));
+                return Ok(());
+            }
+            Some(recent) if recent.state == RecentState::OnItsWay => {
+                add_one(&self.counters.repeated);
                 recent.waiting.push(answer);
                 return Ok(());
             }
-            drop(devices);
-            answer(self.told(Status::Repeated, Some(&record.values), Some(&device)));
-            return Ok(());
+            // If it is on disk after all, the store knows the row.
+            Some(recent) => {
+                recent.state = RecentState::OnItsWay;
+                recent.row
+            }
+            None => again.unwrap_or_else(|| known.next()),
+        };
+        if self.knows_repeats && known.recent(hash).is_none() {
+            known.remember(hash, row);
         }
-        let (stream, row) = known.next();
-        if self.knows_repeats {
-            known.remember(hash);
-        }
-        let begin = (!known.begun)
+        let is_known = known.begun && known.stream == row.stream;
+        let begin = (!is_known)
             .then(|| (transport, format!("raw {}", self.name), self.recipe.description().to_vec()));
         let (this, its_device, values) = (self.clone(), device.clone(), record.values);
         let done = Box::new(move |verdict| {
-            this.conclude(verdict, &its_device, (stream, hash), &values, answer);
+            this.conclude(verdict, &its_device, (row, hash), &values, answer);
         });
         let landing = RawLanding {
             device,
-            stream,
+            stream: row.stream,
             received_us: utc_us(),
             begin,
-            row,
+            row: row.row,
             body: record.body,
             done,
         };
@@ -255,28 +287,25 @@ impl Intake {
         &self,
         verdict: RawVerdict,
         device: &Arc<str>,
-        (stream, hash): (u64, u64),
+        (row, hash): (RowId, u64),
         values: &[Value],
         answer: Answer,
     ) {
         let mut repetitions = Vec::new();
         if let Some(known) = self.devices().get_mut(device) {
-            if let Some(recent) = known.recent(hash) {
+            let is_stored = verdict == RawVerdict::Stored;
+            if let Some(recent) = known.recent(hash).filter(|recent| recent.row == row) {
                 repetitions = std::mem::take(&mut recent.waiting);
-                recent.stored = true;
+                recent.state = if is_stored { RecentState::Stored } else { RecentState::Failed };
             }
-            match verdict {
-                RawVerdict::Stored => known.begun |= known.stream == stream,
-                // What was not stored is not known, and its number is never given again.
-                _ => known.fail(stream, hash),
-            }
+            known.conclude(row.stream, verdict);
         }
         let (first, others) = match verdict {
             RawVerdict::Stored => {
                 add_one(&self.counters.stored);
                 (Status::Stored, Status::Repeated)
             }
-            RawVerdict::Busy => {
+            RawVerdict::Busy | RawVerdict::NoRange => {
                 add_one(&self.counters.busy);
                 (Status::Busy, Status::Busy)
             }
@@ -286,7 +315,8 @@ impl Intake {
                 (Status::Refused, Status::Refused)
             }
         };
-        answer(self.told(first, Some(values), Some(device)));
+        let again = (verdict == RawVerdict::Busy).then_some(row);
+        answer(Told { again, ..self.told(first, Some(values), Some(device)) });
         for answer in repetitions {
             answer(self.told(others, Some(values), Some(device)));
         }
@@ -306,7 +336,7 @@ impl Intake {
                 }
             }
         });
-        Told { status, reply }
+        Told { status, reply, again: None }
     }
 
     /// The interval that a device's settings ask for, in milliseconds. Spec §5.16.
@@ -339,14 +369,14 @@ impl Known {
         Self { stream: rand::random(), next_row: 0, begun: false, recent: VecDeque::new() }
     }
 
-    /// Stream and number of the next row. Spec §2.3c.
-    fn next(&mut self) -> (u64, u32) {
+    /// The next row. Spec §2.3c.
+    fn next(&mut self) -> RowId {
         if self.next_row == u32::MAX {
             self.begin_anew();
         }
         let row = self.next_row;
         self.next_row += 1;
-        (self.stream, row)
+        RowId { stream: self.stream, row }
     }
 
     fn begin_anew(&mut self) {
@@ -357,21 +387,28 @@ impl Known {
         self.recent.iter_mut().find(|recent| recent.hash == hash)
     }
 
-    fn remember(&mut self, hash: u64) {
+    fn remember(&mut self, hash: u64, row: RowId) {
         // What is still on its way stays known: somebody may be waiting.
         while self.recent.len() >= RECENT_MAX
-            && self.recent.front().is_some_and(|recent| recent.stored)
+            && self.recent.front().is_some_and(|recent| recent.state != RecentState::OnItsWay)
         {
             self.recent.pop_front();
         }
-        self.recent.push_back(Recent { hash, stored: false, waiting: Vec::new() });
+        let (state, waiting) = (RecentState::OnItsWay, Vec::new());
+        self.recent.push_back(Recent { hash, row, state, waiting });
     }
 
-    /// A row of `stream` was not stored.
-    fn fail(&mut self, stream: u64, hash: u64) {
-        self.recent.retain(|recent| recent.hash != hash);
-        if self.stream == stream {
-            self.begin_anew();
+    /// A row of `stream` was stored, or not.
+    fn conclude(&mut self, stream: u64, verdict: RawVerdict) {
+        match verdict {
+            RawVerdict::Stored => self.begun |= self.stream == stream,
+            // Its gaps may never be filled: other rows go where there are none.
+            RawVerdict::Busy | RawVerdict::NoSchema if self.stream == stream => self.begin_anew(),
+            RawVerdict::Busy | RawVerdict::NoSchema => {}
+            // Too many gaps: what is not stored there never will be.
+            RawVerdict::NoRange => self.recent.retain(|recent| {
+                recent.row.stream != stream || recent.state == RecentState::Stored
+            }),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::Framing;
 use super::framing::Splitter;
-use super::intake::{Intake, Told};
+use super::intake::{Intake, RowId, Told};
 use super::misfit::Misfit;
 use super::reply::Status;
 
@@ -131,7 +131,7 @@ impl Connection {
         while self.waiting.len() < WAITING_MAX && *end != Some(End::Lost) {
             match self.splitter.next() {
                 Ok(Some(bytes)) => {
-                    let told = self.take(&bytes);
+                    let told = self.take(&bytes, None);
                     self.waiting.push_back(Pending { bytes, told });
                 }
                 Ok(None) => return,
@@ -143,11 +143,11 @@ impl Connection {
         }
     }
 
-    fn take(&self, bytes: &[u8]) -> oneshot::Receiver<Told> {
+    fn take(&self, bytes: &[u8], again: Option<RowId>) -> oneshot::Receiver<Told> {
         let (sender, told) = oneshot::channel();
         // Nobody waits any more when the connection is gone; the record counts all the same.
         let answer = Box::new(move |told| drop(sender.send(told)));
-        self.intake.take(bytes, self.peer, "tcp", answer);
+        self.intake.take(bytes, self.peer, "tcp", again, answer);
         told
     }
 
@@ -177,7 +177,7 @@ impl Connection {
         // Who is not told can't send it again: it is kept here until the store takes it, and nothing more is read.
         if told.status == Status::Busy && self.intake.reply_size().is_none() && !stopping {
             tokio::time::sleep(RETRY).await;
-            let told = self.take(&pending.bytes);
+            let told = self.take(&pending.bytes, told.again);
             self.waiting.push_front(Pending { told, ..pending });
         }
         true

@@ -111,7 +111,7 @@ impl Listener {
                 let _ = sender.send(Reply { remote, local, asked, told });
                 waker.wake();
             };
-            intake.take(datagram, remote, "udp", Box::new(answer));
+            intake.take(datagram, remote, "udp", None, Box::new(answer));
         });
         self.on_their_way += count;
     }

@@ -30,7 +30,7 @@ impl Desk {
     fn take(&self, bytes: &[u8], host: u8) {
         let told = self.told.0.clone();
         let peer = ([127, 0, 0, host], 9).into();
-        self.intake.take(bytes, peer, "udp", Box::new(move |it| told.send(it).unwrap()));
+        self.intake.take(bytes, peer, "udp", None, Box::new(move |it| told.send(it).unwrap()));
     }
 
     fn landing(&self) -> RawLanding {
@@ -98,27 +98,49 @@ fn without_a_sequence_equal_bytes_are_two_records() {
 }
 
 #[test]
-fn what_the_store_could_not_take_is_neither_known_nor_are_its_numbers_given_again() {
+fn what_could_not_be_stored_is_the_same_row_when_it_is_sent_again() {
     let desk = Desk::new(|_| {});
     desk.take(&[1, 0, 0], 1);
     desk.take(&[2, 0, 0], 1);
     let (first, second) = (desk.landing(), desk.landing());
-    let stream = first.stream;
-    assert!(
-        first.begin.is_some() && second.begin.is_some(),
-        "the store knows the schema of neither"
-    );
+    let begins = first.begin.is_some() && second.begin.is_some();
+    assert!(begins, "the store knows the schema of neither");
+    let failed = (first.stream, first.row);
     (first.done)(RawVerdict::Busy);
     (second.done)(RawVerdict::Busy);
     assert_eq!(desk.said(), [(Status::Busy, vec![2, 1]), (Status::Busy, vec![2, 2])]);
+    // It may be on disk: only as the same row can the store tell.
     desk.take(&[1, 0, 0], 1);
     let again = desk.landing();
-    assert_ne!(again.stream, stream, "a gap in the old stream would stay for ever");
-    assert_eq!(again.row, 0);
+    assert_eq!((again.stream, again.row), failed);
     assert!(again.begin.is_some());
     (again.done)(RawVerdict::Stored);
+    desk.take(&[1, 0, 0], 1);
+    assert_eq!(desk.said(), [(Status::Stored, vec![0, 1]), (Status::Repeated, vec![7, 1])]);
+    // What is new leaves the old stream and its gaps.
     desk.take(&[3, 0, 0], 1);
+    let new = desk.landing();
+    assert_ne!(new.stream, failed.0);
+    assert!(new.row == 0 && new.begin.is_some());
+    (new.done)(RawVerdict::Stored);
+    desk.take(&[4, 0, 0], 1);
     assert!(desk.landing().begin.is_none(), "said once");
+}
+
+#[test]
+fn a_row_for_which_its_stream_has_no_room_becomes_another() {
+    let desk = Desk::new(|_| {});
+    desk.take(&[1, 0, 0], 1);
+    let first = desk.landing();
+    let stream = first.stream;
+    (first.done)(RawVerdict::Busy);
+    desk.take(&[1, 0, 0], 1);
+    let again = desk.landing();
+    assert_eq!(again.stream, stream);
+    (again.done)(RawVerdict::NoRange);
+    desk.take(&[1, 0, 0], 1);
+    assert_ne!(desk.landing().stream, stream);
+    assert_eq!(desk.said().len(), 2, "busy, twice");
 }
 
 #[test]
