@@ -193,6 +193,11 @@ impl Server {
         self.raw.addresses()
     }
 
+    /// What its raw listeners have done, in the same order.
+    pub fn raw_counts(&self) -> impl Iterator<Item = raw::RawCounts> {
+        self.raw.views().into_iter().map(|view| view.counts())
+    }
+
     /// Its data directory.
     pub fn data(&self) -> &std::path::Path {
         &self.data

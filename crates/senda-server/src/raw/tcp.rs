@@ -73,6 +73,8 @@ struct Connection {
 /// A record, and where its verdict comes out.
 struct Pending {
     bytes: Vec<u8>,
+    /// It was taken again already.
+    is_again: bool,
     told: oneshot::Receiver<Told>,
 }
 
@@ -132,7 +134,7 @@ impl Connection {
             match self.splitter.next() {
                 Ok(Some(bytes)) => {
                     let told = self.take(&bytes, None);
-                    self.waiting.push_back(Pending { bytes, told });
+                    self.waiting.push_back(Pending { bytes, is_again: false, told });
                 }
                 Ok(None) => return,
                 Err(misfit) => {
@@ -176,9 +178,12 @@ impl Connection {
         }
         // Who is not told can't send it again: it is kept here until the store takes it, and nothing more is read.
         if told.status == Status::Busy && self.intake.reply_size().is_none() && !stopping {
-            tokio::time::sleep(RETRY).await;
+            // Those behind it may have met the same trouble, and need not wait for it once more.
+            if pending.is_again {
+                tokio::time::sleep(RETRY).await;
+            }
             let told = self.take(&pending.bytes, told.again);
-            self.waiting.push_front(Pending { told, ..pending });
+            self.waiting.push_front(Pending { is_again: true, told, ..pending });
         }
         true
     }

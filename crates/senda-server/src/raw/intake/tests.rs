@@ -212,3 +212,13 @@ fn an_echo_that_its_format_can_not_have_is_counted_and_not_sent() {
     assert_eq!(desk.said(), [(Status::Stored, vec![])]);
     assert_eq!(desk.intake.counts().replies_failed, 1);
 }
+
+#[test]
+fn who_comes_while_the_server_stops_is_told_to_come_again() {
+    let Desk { intake, requests, told } = Desk::new(|_| {});
+    drop(requests);
+    let sender = told.0;
+    let answer = move |it| sender.send(it).unwrap();
+    intake.take(&[5, 0, 1], ([127, 0, 0, 1], 9).into(), "tcp", None, Box::new(answer));
+    assert_eq!(told.1.try_recv().unwrap().status, Status::Busy);
+}
