@@ -161,6 +161,9 @@ pub enum ValueError {
         /// `e` or `f`.
         code: Code,
     },
+    /// An integer that rounds to infinity as a half float.
+    #[error("int too large to convert")]
+    IntegerTooLarge,
 }
 
 /// Why bytes were not unpacked.

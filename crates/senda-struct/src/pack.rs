@@ -99,8 +99,11 @@ fn write_value(
             _ => return Err(ValueError::NotBytes { code }),
         },
         Code::Half => {
-            let half = half_from(float(value)?).ok_or(ValueError::FloatTooLarge { code })?;
-            write_integer(field, order, half.into());
+            let too_large = match value {
+                Value::Int(_) => ValueError::IntegerTooLarge,
+                _ => ValueError::FloatTooLarge { code },
+            };
+            write_integer(field, order, half_from(float(value)?).ok_or(too_large)?.into());
         }
         Code::Float => {
             let value = float(value)?;
