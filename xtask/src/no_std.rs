@@ -8,7 +8,7 @@ use crate::tools::{self, cargo, root, target_dir};
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let manifest = root().join("xtask/no-std-proof/Cargo.toml");
-    for package in ["no-std-proof-wire", "no-std-proof-session"] {
+    for package in ["no-std-proof-wire", "no-std-proof-session", "no-std-proof-struct"] {
         // One by one: together, their dependencies' features would be united.
         tools::run(
             cargo(["build", "--quiet", "--package", package, "--manifest-path"])
@@ -17,6 +17,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 .arg(target_dir().join("no-std-proof")),
         )?;
     }
-    println!("senda-wire needs no std and no allocator; senda-session needs no std");
+    println!(
+        "senda-wire needs no std and no allocator; senda-session and senda-struct need no std"
+    );
     Ok(())
 }
