@@ -40,6 +40,7 @@ pub(super) fn parse_schema(text: &str) -> Result<(u32, Vec<u8>), UsageError> {
     Ok((id, description))
 }
 
+/// Bytes of hex digits; white space and colons between them don't matter.
 pub(crate) fn parse(text: &str) -> Result<Vec<u8>, UsageError> {
     let digits: Vec<(usize, char)> =
         text.chars().enumerate().filter(|(_, c)| !c.is_whitespace() && *c != ':').collect();

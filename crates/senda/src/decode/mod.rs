@@ -1,7 +1,7 @@
 //! `senda decode`: messages field by field, with the section of the specification, from hex or from a capture.
 
 mod capture; // packets of a pcap or pcapng file
-mod hex; // messages given as text
+pub(crate) mod hex; // messages given as text
 mod packet; // what a packet carries: a datagram or a piece of a connection
 mod print; // messages, failures and notes, as text and as JSON
 mod reassembly; // the bytes of one direction of a TCP connection, in order

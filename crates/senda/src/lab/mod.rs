@@ -8,6 +8,7 @@ mod language; // Spanish or English
 mod pack; // senda lab pack
 mod repr; // bytes and addresses as Python prints them
 mod sockets; // senda lab sockets
+mod structs; // what pack, unpack and calcsize share
 mod udp_recv; // senda lab udp-recv
 mod udp_send; // senda lab udp-send
 mod unpack; // senda lab unpack
@@ -48,9 +49,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Lab::EchoClient(args) => echo_client::run(args, language),
         Lab::UdpRecv(args) => udp_recv::run(args, language),
         Lab::UdpSend(args) => udp_send::run(args, language),
-        Lab::Pack(args) => pack::run(args, language),
-        Lab::Unpack(args) => unpack::run(args, language),
-        Lab::Calcsize(args) => calcsize::run(args, language),
+        Lab::Pack(args) => pack::run(&args, language),
+        Lab::Unpack(args) => unpack::run(&args, language),
+        Lab::Calcsize(args) => calcsize::run(&args, language),
         Lab::Sockets(args) => sockets::run(args, language),
         Lab::Api(args) => api::run(args, language),
     }
