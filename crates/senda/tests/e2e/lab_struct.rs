@@ -32,7 +32,7 @@ const UNPACKED: [(&str, &str); 9] = [
     (">iii", "00000001 00000002 ffffffff"),
     ("@bi", "01 aabbcc 02000000"),
     ("<efd", "ff7b cdcccc3d 9a9999999999b93f"),
-    ("<3d", "00e03ef5f8c94443 2d431cebe2361a3f 0000000000000080"),
+    ("<3d", "00e03ef5f8c94443 f168e388b5f8e43e 0000000000000080"),
     ("<2e", "007c 01fe"),
     ("?c3s5p", "02 00 610a27 0268696a6b"),
     ("=QqBb", "ffffffffffffffff ffffffffffffffff ff ff"),
@@ -196,15 +196,17 @@ fn many_structures_and_one_somewhere_are_found_as_python_finds_them() {
         let expected = format!("senda: {}\n", expected[0].as_str().expect("text"));
         assert_eq!((got.code, got.stderr), (Some(1), expected));
     }
-    // Offsets in the second table count from the beginning of all the bytes.
-    let table = lab(&["unpack", "--each", "<Bh", bytes]).succeeded().stdout;
-    let offsets =
-        table.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u32>().ok());
-    assert_eq!(
-        offsets.collect::<Vec<_>>(),
-        [3, 0, 1, 3, 4, 6, 7],
-        "after the size in the first line"
-    );
+    // Offsets in a table count from the beginning of all the bytes; before them is the size, in the first line.
+    for (arguments, expected) in [
+        (&["--each"][..], &[3, 0, 1, 3, 4, 6, 7][..]),
+        (&["--offset", "3"], &[3, 3, 4]),
+        (&["--offset", "-4"], &[3, 5, 6]),
+    ] {
+        let arguments = [&["unpack"], arguments, &["<Bh", bytes]].concat();
+        let table = lab(&arguments).succeeded().stdout;
+        let first = |line: &str| line.split_whitespace().next()?.parse::<u32>().ok();
+        assert_eq!(table.lines().filter_map(first).collect::<Vec<_>>(), expected, "{table}");
+    }
     for (arguments, hint) in [
         (["<Bh", "01 0200 03 0400"], "2 records: try --each"),
         (["<Bh", "01 0200 03"], "--offset"),
