@@ -1,5 +1,8 @@
 //! `senda lab sockets`.
 
+pub(super) mod diag; // what the kernel says
+mod state; // the states of TCP, by name
+
 use std::process::ExitCode;
 
 use super::language::Language;
