@@ -53,7 +53,7 @@ struct Tool {
     check: (&'static str, &'static [&'static str]),
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 8] = [
     Tool { name: "cc (a C compiler)", package: "gcc libc6-dev", check: ("cc", &["--version"]) },
     Tool {
         name: "python3 (3.8 or later)",
@@ -63,6 +63,10 @@ const TOOLS: [Tool; 5] = [
     Tool { name: "sqlite3", package: "sqlite3", check: ("sqlite3", &["--version"]) },
     Tool { name: "groff", package: "groff-base", check: ("groff", &["--version"]) },
     Tool { name: "tshark", package: "tshark", check: ("tshark", &["--version"]) },
+    // Networks of the tests' own.
+    Tool { name: "unshare", package: "util-linux", check: ("unshare", &["--version"]) },
+    Tool { name: "nsenter", package: "util-linux", check: ("nsenter", &["--version"]) },
+    Tool { name: "ip", package: "iproute2", check: ("ip", &["-Version"]) },
 ];
 
 /// Finds each tool, or installs it through apt-get where we may.

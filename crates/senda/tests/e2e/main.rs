@@ -20,6 +20,7 @@ mod lab_echo; // echo and datagrams, against the handout's own programs
 mod lab_sockets; // `senda lab sockets`, against ss
 mod lab_struct; // `senda lab pack`, `unpack`, `calcsize`
 mod manuals; // `senda man`
+mod namespace; // a network of a test's own
 mod processes; // children, and what they say
 mod proxy; // `senda proxy`
 mod python; // clients/python/senda.py
