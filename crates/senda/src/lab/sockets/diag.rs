@@ -154,6 +154,64 @@ impl Kernel {
     }
 }
 
+/// Hears of sockets that end, from the kernel and at that moment: of those, too, that no look ever saw.
+pub(in crate::lab) struct Ends {
+    netlink: netlink_sys::Socket,
+    buffer: Vec<u8>,
+    /// The kernel had more to tell than it could keep for us.
+    pub(in crate::lab) lost: bool,
+}
+
+/// `SKNLGRP_INET_TCP_DESTROY` and its like in `linux/sock_diag.h`, which the crate does not name.
+const TCP_ENDS: [u32; 2] = [1, 3];
+const UDP_ENDS: [u32; 2] = [2, 4];
+/// Most messages of one [`Ends::take`], so that a flood of short connections can't hold the looks up.
+const ENDS_MAX: usize = 4096;
+
+impl Ends {
+    pub(in crate::lab) fn open(query: Query) -> anyhow::Result<Self> {
+        let groups = [(query.tcp, TCP_ENDS), (query.udp, UDP_ENDS)];
+        let listen = || {
+            let mut netlink = netlink_sys::Socket::new(NETLINK_SOCK_DIAG)?;
+            netlink.bind_auto()?;
+            netlink.set_non_blocking(true)?;
+            for (_, groups) in groups.iter().filter(|(wanted, _)| *wanted) {
+                groups.iter().try_for_each(|group| netlink.add_membership(*group))?;
+            }
+            Ok::<_, io::Error>(netlink)
+        };
+        let netlink = listen().context("ask the kernel to tell when sockets end (sock_diag)")?;
+        Ok(Self { netlink, buffer: vec![0; DATAGRAM_MAX], lost: false })
+    }
+
+    /// What ended since the last time.
+    pub(in crate::lab) fn take(&mut self) -> anyhow::Result<Vec<Socket>> {
+        /// `linux/errno.h`: the kernel's own queue for us was full.
+        const ENOBUFS: i32 = 105;
+        let mut ended = Vec::new();
+        for _ in 0..ENDS_MAX {
+            let len = match self.netlink.recv(&mut &mut self.buffer[..], 0) {
+                Ok(len) => len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
+                    self.lost = true;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for message in messages(self.buffer.get(..len).unwrap_or_default()) {
+                if let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) =
+                    message?.payload
+                {
+                    ended.extend(protocol(&response).and_then(|it| socket(it, &response)));
+                }
+            }
+        }
+        Ok(ended)
+    }
+}
+
 fn open() -> io::Result<netlink_sys::Socket> {
     let mut netlink = netlink_sys::Socket::new(NETLINK_SOCK_DIAG)?;
     netlink.bind_auto()?;
@@ -251,6 +309,15 @@ fn socket(protocol: Protocol, response: &InetResponse) -> Option<Socket> {
         inode: header.inode.into(),
         cookie: u64::from_ne_bytes(id.cookie),
         drops,
+    })
+}
+
+/// Told of sockets that end, for there was no question that said.
+fn protocol(response: &InetResponse) -> Option<Protocol> {
+    response.nlas.iter().find_map(|attribute| match attribute {
+        Nla::Protocol(IPPROTO_TCP) => Some(Protocol::Tcp),
+        Nla::Protocol(IPPROTO_UDP) => Some(Protocol::Udp),
+        _ => None,
     })
 }
 

@@ -1,0 +1,283 @@
+//! `senda lab sockets --watch`: a line for each change, as soon as it is seen.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+use unicode_width::UnicodeWidthStr;
+
+use super::diag::{Ends, Kernel, Protocol, State};
+use super::filter::Filter;
+use super::owner::{Owner, owners};
+use super::timeline::{Change, Event, Key, Timeline, key};
+use super::{Args, Format, table};
+use crate::lab::language::Language;
+use crate::signal::Stop;
+
+/// Watches until Ctrl-C, SIGTERM or the end of `--duration`.
+pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::Result<ExitCode> {
+    let mut watch = Watch {
+        filter,
+        // Before the first look: whatever ends from now on is told of.
+        ends: Ends::open(filter.query)?,
+        kernel: Kernel::open()?,
+        timeline: Timeline::default(),
+        owners: HashMap::new(),
+        printer: Printer::new(args, language),
+    };
+    let mut pace = Pace::new();
+    watch.printer.begin(args.every)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let stop = runtime.context("start a timer")?.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let end = async {
+            match args.duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(end);
+        let mut ticks = tokio::time::interval(args.every);
+        // Looks that take long are not made up for: they would only take the processor.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => return Ok::<_, anyhow::Error>(Stop::Interrupted),
+                _ = terminate.recv() => return Ok(Stop::Terminated),
+                () = &mut end => return Ok(Stop::Elapsed),
+                _ = ticks.tick() => watch.look(pace.look())?,
+            }
+        }
+    })?;
+    watch.printer.end(&pace, watch.ends.lost);
+    Ok(if stop == Stop::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+struct Watch<'w> {
+    filter: &'w Filter,
+    kernel: Kernel,
+    ends: Ends,
+    timeline: Timeline,
+    /// Of sockets that are there, by the inode that they had: in TIME-WAIT they have none any more.
+    owners: HashMap<Key, (u64, Vec<Owner>)>,
+    printer: Printer,
+}
+
+impl Watch<'_> {
+    fn look(&mut self, at: Duration) -> anyhow::Result<()> {
+        let look = self.kernel.sockets(self.filter.query)?;
+        let ended = self.ends.take().context("read which sockets ended")?;
+        let mut changes = self.timeline.advance(look, ended);
+        changes.retain(|change| self.filter.takes_addresses(&change.socket));
+        self.learn_owners();
+        for change in &changes {
+            let socket = &change.socket;
+            let owners = self.owners.get(&key(socket)).map_or(&[][..], |(_, owners)| owners);
+            let in_states = match change.event {
+                Event::Changed { from } => {
+                    self.filter.takes_state(from) || self.filter.takes_state(socket.state)
+                }
+                _ => self.filter.takes_state(socket.state),
+            };
+            if in_states && self.filter.takes_owners(owners) {
+                self.printer.change(at, change, owners)?;
+            }
+        }
+        // Not before the last line of those that are gone.
+        self.owners.retain(|key, _| self.timeline.knows(key));
+        Ok(())
+    }
+
+    /// Looks through /proc only when there is an inode that it has not looked for, for that takes longer than a look.
+    /// A connection gets its inode by `accept`, later than it appears.
+    fn learn_owners(&mut self) {
+        let sockets = self.timeline.sockets().filter(|socket| socket.inode != 0);
+        let sockets = sockets.filter(|socket| self.filter.takes_addresses(socket));
+        let new: Vec<(Key, u64)> = sockets
+            .map(|socket| (key(socket), socket.inode))
+            .filter(|(key, inode)| self.owners.get(key).is_none_or(|(known, _)| known != inode))
+            .collect();
+        let mut found = owners(&new.iter().map(|(_, inode)| *inode).collect());
+        for (key, inode) in new {
+            self.owners.insert(key, (inode, found.remove(&inode).unwrap_or_default()));
+        }
+    }
+}
+
+/// When the looks were.
+struct Pace {
+    start: Instant,
+    last: Instant,
+    looks: u64,
+    longest: Duration,
+}
+
+impl Pace {
+    fn new() -> Self {
+        let start = Instant::now();
+        Self { start, last: start, looks: 0, longest: Duration::ZERO }
+    }
+
+    /// The time of a look that begins.
+    fn look(&mut self) -> Duration {
+        let now = Instant::now();
+        if self.looks > 0 {
+            self.longest = self.longest.max(now - self.last);
+        }
+        self.looks += 1;
+        self.last = now;
+        now - self.start
+    }
+}
+
+struct Printer {
+    format: Format,
+    language: Language,
+    explain: bool,
+    explained: HashSet<(State, Protocol)>,
+    changes: u64,
+    /// The widest addresses so far, local and peer's.
+    widths: [usize; 2],
+}
+
+impl Printer {
+    fn new(args: &Args, language: Language) -> Self {
+        Self {
+            format: args.format,
+            language,
+            explain: args.explain,
+            explained: HashSet::new(),
+            changes: 0,
+            widths: ["127.0.0.1:65432".len(); 2],
+        }
+    }
+
+    /// The first line on standard output, by which a script knows that it looks.
+    fn begin(&mut self, every: Duration) -> io::Result<()> {
+        let ms = every.as_secs_f64() * 1e3;
+        match self.format {
+            Format::Json => print(&json!({ "event": "watching", "every_ms": ms }).to_string()),
+            Format::Text => {
+                match self.language {
+                    Language::Es => eprintln!(
+                        "senda: miro cada {ms} ms; lo que dure menos se me puede escapar. Ctrl-C para terminar."
+                    ),
+                    Language::En => eprintln!(
+                        "senda: looking every {ms} ms; what takes less may be missed. Ctrl-C ends."
+                    ),
+                }
+                let [time, local, peer, what] = self.language.choose(
+                    ["Segundos", "Local", "Remota", "Qué pasa"],
+                    ["Seconds", "Local", "Peer", "What happens"],
+                );
+                let line = self.line(time, "", local, peer, what);
+                print(&line)
+            }
+        }
+    }
+
+    fn change(&mut self, at: Duration, change: &Change, owners: &[Owner]) -> io::Result<()> {
+        let language = self.language;
+        self.changes += 1;
+        let Change { event, socket } = change;
+        if self.format == Format::Json {
+            let mut object = table::object(socket, owners, language);
+            object["event"] = event.name().into();
+            object["ms"] = milliseconds(at).into();
+            if let Event::Changed { from } = event {
+                object["from"] = from.rfc_name().into();
+                object["skipped"] = (!from.leads_to(socket.state)).into();
+            }
+            return print(&object.to_string());
+        }
+        let time = format!("{:.3}", at.as_secs_f64());
+        let mut what = self.what(change);
+        if !owners.is_empty() && matches!(event, Event::Present | Event::Appeared) {
+            what = format!("{what}  {}", table::process(owners));
+        }
+        let (local, peer) = (table::local(socket), table::peer(socket));
+        let line = self.line(&time, table::protocol(socket), &local, &peer, &what);
+        print(&line)?;
+        let state = (socket.state, socket.protocol);
+        let is_news = !matches!(event, Event::Gone | Event::Missed);
+        if self.explain && is_news && self.explained.insert(state) {
+            let mut out = io::stdout().lock();
+            table::write_explanation(&mut out, state.0, state.1, language)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn what(&self, change: &Change) -> String {
+        let language = self.language;
+        let state = change.socket.state.label(language);
+        match (change.event, language) {
+            (Event::Present, Language::Es) => format!("ya estaba: {state}"),
+            (Event::Present, Language::En) => format!("was there: {state}"),
+            (Event::Appeared, Language::Es) => format!("aparece: {state}"),
+            (Event::Appeared, Language::En) => format!("appears: {state}"),
+            (Event::Changed { from }, _) => {
+                let arrow = if from.leads_to(change.socket.state) { "→" } else { "→ … →" };
+                format!("{} {arrow} {state}", from.name(language))
+            }
+            (Event::Gone, Language::Es) => format!("desaparece; era {state}"),
+            (Event::Gone, Language::En) => format!("gone; was {state}"),
+            (Event::Missed, Language::Es) => "vino y se fue entre dos miradas".to_owned(),
+            (Event::Missed, Language::En) => "came and went between two looks".to_owned(),
+        }
+    }
+
+    /// Columns that grow with what is in them, for what comes is not known.
+    fn line(&mut self, time: &str, protocol: &str, local: &str, peer: &str, what: &str) -> String {
+        let padded = [local, peer].into_iter().zip(&mut self.widths).map(|(text, width)| {
+            *width = (*width).max(text.width());
+            format!("{text}{}", " ".repeat(*width - text.width()))
+        });
+        let ends = padded.collect::<Vec<_>>().join(" ");
+        format!("{time:>8} {protocol:<4} {ends}  {what}")
+    }
+
+    /// How far it may be trusted.
+    fn end(&self, pace: &Pace, lost: bool) {
+        let (changes, looks) = (self.changes, pace.looks);
+        let longest = milliseconds(pace.longest);
+        match self.language {
+            Language::Es => eprintln!(
+                "senda: {changes} cambios en {looks} miradas; entre dos pasaron como mucho {longest} ms: un estado más \
+                 corto puede haberse escapado"
+            ),
+            Language::En => eprintln!(
+                "senda: {changes} changes in {looks} looks, at most {longest} ms between two: a shorter state may have \
+                 been missed"
+            ),
+        }
+        if lost {
+            eprintln!(
+                "{}",
+                self.language.choose(
+                    "senda: el núcleo contó más finales de los que dio tiempo a leer: falta alguna línea «vino y se fue»",
+                    "senda: the kernel told of more ends than could be read in time: some \"came and went\" are missing",
+                )
+            );
+        }
+    }
+}
+
+/// With three digits after the point.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A line, at once.
+fn print(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
