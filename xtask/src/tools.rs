@@ -53,7 +53,7 @@ struct Tool {
     check: (&'static str, &'static [&'static str]),
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool { name: "cc (a C compiler)", package: "gcc libc6-dev", check: ("cc", &["--version"]) },
     Tool {
         name: "python3 (3.8 or later)",
@@ -67,6 +67,8 @@ const TOOLS: [Tool; 8] = [
     Tool { name: "unshare", package: "util-linux", check: ("unshare", &["--version"]) },
     Tool { name: "nsenter", package: "util-linux", check: ("nsenter", &["--version"]) },
     Tool { name: "ip", package: "iproute2", check: ("ip", &["-Version"]) },
+    // What `senda lab sockets` is compared with.
+    Tool { name: "ss", package: "iproute2", check: ("ss", &["--version"]) },
 ];
 
 /// Finds each tool, or installs it through apt-get where we may.

@@ -31,7 +31,10 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
         printer: Printer::new(args, language),
     };
     let mut pace = Pace::new();
+    let (at, present) = (pace.look(), watch.look()?);
+    // Said only now: what happens from here on is seen to happen.
     watch.printer.begin(args.every)?;
+    watch.tell(at, &present)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let stop = runtime.context("start a timer")?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
@@ -52,7 +55,11 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
                 _ = interrupt.recv() => return Ok::<_, anyhow::Error>(Stop::Interrupted),
                 _ = terminate.recv() => return Ok(Stop::Terminated),
                 () = &mut end => return Ok(Stop::Elapsed),
-                _ = ticks.tick() => watch.look(pace.look())?,
+                _ = ticks.tick() => {
+                    let at = pace.look();
+                    let changes = watch.look()?;
+                    watch.tell(at, &changes)?;
+                }
             }
         }
     })?;
@@ -71,13 +78,17 @@ struct Watch<'w> {
 }
 
 impl Watch<'_> {
-    fn look(&mut self, at: Duration) -> anyhow::Result<()> {
+    fn look(&mut self) -> anyhow::Result<Vec<Change>> {
         let look = self.kernel.sockets(self.filter.query)?;
         let ended = self.ends.take().context("read which sockets ended")?;
         let mut changes = self.timeline.advance(look, ended);
         changes.retain(|change| self.filter.takes_addresses(&change.socket));
         self.learn_owners();
-        for change in &changes {
+        Ok(changes)
+    }
+
+    fn tell(&mut self, at: Duration, changes: &[Change]) -> io::Result<()> {
+        for change in changes {
             let socket = &change.socket;
             let owners = self.owners.get(&key(socket)).map_or(&[][..], |(_, owners)| owners);
             let in_states = match change.event {
