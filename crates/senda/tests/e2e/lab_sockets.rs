@@ -433,11 +433,11 @@ signal.pause()
     let outcome = run(&mut lab(&namespace, &watch)).succeeded();
     let lines: Vec<_> = outcome.stdout.lines().collect();
     assert!(lines[0].starts_with("Segundos"), "{lines:?}");
-    assert!(lines[1].contains("ya estaba: ESCUCHAR (LISTEN)  "), "{lines:?}");
+    assert!(lines[1].contains("ya estaba: ESCUCHAR (LISTEN) "), "{lines:?}");
     assert!(lines[1].ends_with(&format!("/{pid}")), "{lines:?}");
     assert!(lines[2].starts_with("ESCUCHAR (LISTEN): "), "{lines:?}");
     assert!(outcome.stderr.contains("miro cada 5 ms"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("1 cambios en "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("1 cambio en "), "{}", outcome.stderr);
 }
 
 #[test]

@@ -12,7 +12,6 @@ use super::filter::Filter;
 use super::owner::{Owner, owners, printable};
 use super::{Args, Format};
 use crate::lab::language::Language;
-use crate::text::write_columns;
 
 /// Writes what `filter` takes to standard output.
 pub(super) fn write(
@@ -39,7 +38,7 @@ pub(super) fn write(
             }
         }
         Format::Text => {
-            write_table(&mut out, &sockets, &owned, language)?;
+            write_table(&mut out, &sockets, &owned, language, args.explain)?;
             if args.explain {
                 write_explanations(&mut out, &sockets, language)?;
             }
@@ -49,14 +48,15 @@ pub(super) fn write(
     let is_hidden = |socket: &&Socket| socket.inode != 0 && owners_of(socket, &owned).is_empty();
     let hidden = sockets.iter().filter(is_hidden).count();
     if hidden > 0 && args.format == Format::Text {
-        match language {
-            Language::Es => eprintln!(
+        let text = match language {
+            Language::Es => format!(
                 "senda: de {hidden} no se ve el proceso: es de otro usuario (prueba con sudo) o de otro contenedor"
             ),
-            Language::En => eprintln!(
+            Language::En => format!(
                 "senda: the process of {hidden} can't be seen: it is another user's (try sudo) or another container's"
             ),
-        }
+        };
+        write_folded(&mut std::io::stderr(), &text)?;
     }
     Ok(())
 }
@@ -70,42 +70,100 @@ fn write_table(
     sockets: &[Socket],
     owned: &HashMap<u64, Vec<Owner>>,
     language: Language,
+    explained: bool,
 ) -> std::io::Result<()> {
-    let mut header = language
-        .choose(
-            [
-                "Proto",
-                "Recib",
-                "Enviad",
-                "Dirección local",
-                "Dirección remota",
-                "Estado",
-                "Proceso",
-            ],
-            ["Proto", "Recv-Q", "Send-Q", "Local address", "Peer address", "State", "Process"],
-        )
-        .to_vec();
-    // Only where somebody could have lost something: a line of a connection is long enough.
-    let with_drops = sockets.iter().any(|socket| shown_drops(socket).is_some());
-    if with_drops {
-        header.push(language.choose("Perdidos", "Drops"));
+    let rows = |with_rfc| rows(sockets, owned, language, with_rfc);
+    let (rows, with_rfc, gap) = fitted(width_of_stdout(), rows);
+    write_columns(out, &rows, gap)?;
+    let states: BTreeSet<State> = sockets.iter().map(|socket| socket.state).collect();
+    // An explanation begins with both names.
+    if language == Language::Es && !with_rfc && !explained && !states.is_empty() {
+        let names = states.iter().map(|state| state.label(language)).collect::<Vec<_>>();
+        write_folded(out, &format!("RFC 9293: {}", names.join(", ")))?;
     }
-    let rows = sockets.iter().map(|socket| {
-        let mut row = vec![
+    Ok(())
+}
+
+/// Of the terminal; a file or a pipe is as wide as it has to be.
+pub(super) fn width_of_stdout() -> usize {
+    let size = console::Term::stdout().size_checked();
+    size.map_or(usize::MAX, |(_, width)| width.into())
+}
+
+/// The first layout that fits, or the narrowest: with both names of each state, with one, and that closer together.
+fn fitted(
+    room: usize,
+    rows: impl Fn(bool) -> Vec<Vec<String>>,
+) -> (Vec<Vec<String>>, bool, &'static str) {
+    let wide = rows(true);
+    if width(&wide, "  ") <= room {
+        return (wide, true, "  ");
+    }
+    let narrow = rows(false);
+    let gap = if width(&narrow, "  ") <= room { "  " } else { " " };
+    (narrow, false, gap)
+}
+
+/// The header, and a row for each socket.
+fn rows(
+    sockets: &[Socket],
+    owned: &HashMap<u64, Vec<Owner>>,
+    language: Language,
+    with_rfc: bool,
+) -> Vec<Vec<String>> {
+    let header = language.choose(
+        ["Proto", "Recib", "Enviad", "Dirección local", "Dirección remota", "Estado", "Proceso"],
+        ["Proto", "Recv-Q", "Send-Q", "Local address", "Peer address", "State", "Process"],
+    );
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(sockets.iter().map(|socket| {
+        let state = socket.state;
+        vec![
             protocol(socket).to_owned(),
             socket.receive_queue.to_string(),
             socket.send_queue.to_string(),
             local(socket),
             peer(socket),
-            socket.state.label(language),
+            if with_rfc { state.label(language) } else { state.name(language).to_owned() },
             process(owners_of(socket, owned)),
-        ];
-        if with_drops {
-            row.push(shown_drops(socket).map_or("-".to_owned(), |drops| drops.to_string()));
+        ]
+    }));
+    // Only where somebody could have lost something: a line of a connection is long enough.
+    if sockets.iter().any(|socket| shown_drops(socket).is_some()) {
+        let drops = |socket| shown_drops(socket).map_or("-".to_owned(), |drops| drops.to_string());
+        let drops = sockets.iter().map(drops);
+        let column = std::iter::once(language.choose("Perdidos", "Drops").to_owned()).chain(drops);
+        for (row, cell) in rows.iter_mut().zip(column) {
+            row.push(cell);
         }
-        row
-    });
-    write_columns(out, &header, rows, &[1, 2, 7])
+    }
+    rows
+}
+
+/// How wide each column has to be.
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    (0..columns).map(width).collect()
+}
+
+fn width(rows: &[Vec<String>], gap: &str) -> usize {
+    let widths = widths(rows);
+    widths.iter().sum::<usize>() + gap.len() * widths.len().saturating_sub(1)
+}
+
+fn write_columns(out: &mut impl Write, rows: &[Vec<String>], gap: &str) -> std::io::Result<()> {
+    /// Queues and drops.
+    const NUMBERS: [usize; 3] = [1, 2, 7];
+    let widths = widths(rows);
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            let pad = " ".repeat(width - cell.width());
+            if NUMBERS.contains(&column) { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join(gap).trim_end())?;
+    }
+    Ok(())
 }
 
 /// UDP: datagrams. Of a listener: connections, and only when there are some, for most people don't know of them.
@@ -197,6 +255,7 @@ pub(super) fn object(socket: &Socket, owners: &[Owner], language: Language) -> J
         "drops": socket.drops,
         "uid": socket.uid,
         "inode": socket.inode,
+        "cookie": format!("{:x}", socket.cookie), // As in ss -e; as a number some programs would round it.
         "processes": processes.collect::<Vec<_>>(),
     })
 }
@@ -239,7 +298,7 @@ pub(super) fn write_explanation(
 }
 
 /// Breaks a paragraph between words, for the narrowest usual terminal.
-fn write_folded(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+pub(super) fn write_folded(out: &mut impl Write, text: &str) -> std::io::Result<()> {
     const WIDTH: usize = 79;
     const INDENT: &str = "  ";
     let mut line = String::new();
@@ -253,4 +312,60 @@ fn write_folded(out: &mut impl Write, text: &str) -> std::io::Result<()> {
         }
     }
     writeln!(out, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_the_lab_fits_in_80_columns() {
+        let socket = Socket {
+            protocol: Protocol::Tcp,
+            state: State::CloseWait,
+            local: ([127, 0, 0, 1], 65432).into(),
+            peer: Some(([127, 0, 0, 1], 51234).into()),
+            interface: None,
+            takes_ipv4: false,
+            receive_queue: 12345,
+            send_queue: 123_456,
+            uid: 1000,
+            inode: 7,
+            cookie: 1,
+            drops: Some(0),
+        };
+        let owned = HashMap::from([(7, vec![Owner { pid: 12345, name: "python3".into() }])]);
+        let layout = |language, room| {
+            let rows = |with_rfc| rows(std::slice::from_ref(&socket), &owned, language, with_rfc);
+            let (rows, with_rfc, gap) = fitted(room, rows);
+            (with_rfc, gap, width(&rows, gap) <= room)
+        };
+        assert_eq!(layout(Language::Es, 120), (true, "  ", true));
+        assert_eq!(layout(Language::Es, 90), (false, "  ", true));
+        assert_eq!(layout(Language::Es, 80), (false, " ", true));
+        assert_eq!(layout(Language::En, 80), (false, " ", true));
+        assert_eq!(layout(Language::En, 40), (false, " ", false), "the narrowest there is");
+    }
+
+    #[test]
+    fn an_ipv4_address_is_written_as_one_in_a_socket_of_ipv6_too() {
+        let mut socket = Socket {
+            protocol: Protocol::Udp,
+            state: State::Established,
+            local: "[::ffff:192.0.2.1]:5005".parse().unwrap_or_else(|error| panic!("{error}")),
+            peer: "[fe80::1]:9".parse().ok(),
+            interface: None,
+            takes_ipv4: false,
+            receive_queue: 0,
+            send_queue: 0,
+            uid: 0,
+            inode: 0,
+            cookie: 1,
+            drops: None,
+        };
+        assert_eq!((protocol(&socket), local(&socket)), ("udp6", "192.0.2.1:5005".into()));
+        assert_eq!(peer(&socket), "[fe80::1]:9");
+        socket.interface = Some(u32::MAX); // No such interface: its number remains.
+        assert_eq!(peer(&socket), format!("[fe80::1]%{}:9", u32::MAX));
+    }
 }

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
             }
         }
     })?;
-    watch.printer.end(&pace, watch.ends.lost);
+    watch.printer.end(&pace, watch.ends.lost)?;
     Ok(if stop == Stop::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
 }
 
@@ -154,6 +154,8 @@ struct Printer {
     explain: bool,
     explained: HashSet<(State, Protocol)>,
     changes: u64,
+    /// How long a line may be.
+    room: usize,
     /// The widest addresses so far, local and peer's.
     widths: [usize; 2],
 }
@@ -166,6 +168,7 @@ impl Printer {
             explain: args.explain,
             explained: HashSet::new(),
             changes: 0,
+            room: table::width_of_stdout(),
             widths: ["127.0.0.1:65432".len(); 2],
         }
     }
@@ -176,14 +179,14 @@ impl Printer {
         match self.format {
             Format::Json => print(&json!({ "event": "watching", "every_ms": ms }).to_string()),
             Format::Text => {
-                match self.language {
-                    Language::Es => eprintln!(
+                say(&match self.language {
+                    Language::Es => format!(
                         "senda: miro cada {ms} ms; lo que dure menos se me puede escapar. Ctrl-C para terminar."
                     ),
-                    Language::En => eprintln!(
+                    Language::En => format!(
                         "senda: looking every {ms} ms; what takes less may be missed. Ctrl-C ends."
                     ),
-                }
+                })?;
                 let [time, local, peer, what] = self.language.choose(
                     ["Segundos", "Local", "Remota", "Qué pasa"],
                     ["Seconds", "Local", "Peer", "What happens"],
@@ -209,37 +212,48 @@ impl Printer {
             return print(&object.to_string());
         }
         let time = format!("{:.3}", at.as_secs_f64());
-        let mut what = self.what(change);
-        if !owners.is_empty() && matches!(event, Event::Present | Event::Appeared) {
-            what = format!("{what}  {}", table::process(owners));
-        }
         let (local, peer) = (table::local(socket), table::peer(socket));
-        let line = self.line(&time, table::protocol(socket), &local, &peer, &what);
-        print(&line)?;
-        let state = (socket.state, socket.protocol);
+        let room = self.room;
+        let mut line = |with_rfc| {
+            let what = self.what(change, owners, with_rfc);
+            self.line(&time, table::protocol(socket), &local, &peer, &what)
+        };
+        let wide = line(true);
+        let is_wide = wide.width() <= room;
+        print(&if is_wide { wide } else { line(false) })?;
         let is_news = !matches!(event, Event::Gone | Event::Missed);
-        if self.explain && is_news && self.explained.insert(state) {
+        let (state, protocol) = (socket.state, socket.protocol);
+        if is_news && (self.explain || !is_wide) && self.explained.insert((state, protocol)) {
             let mut out = io::stdout().lock();
-            table::write_explanation(&mut out, state.0, state.1, language)?;
+            if self.explain {
+                table::write_explanation(&mut out, state, protocol, language)?;
+            } else if language == Language::Es {
+                writeln!(out, "         RFC 9293: {}", state.label(language))?;
+            }
             out.flush()?;
         }
         Ok(())
     }
 
-    fn what(&self, change: &Change) -> String {
+    fn what(&self, change: &Change, owners: &[Owner], with_rfc: bool) -> String {
         let language = self.language;
-        let state = change.socket.state.label(language);
+        let state = change.socket.state;
+        let label = if with_rfc { state.label(language) } else { state.name(language).to_owned() };
+        let owner = match owners {
+            [] => String::new(),
+            some => format!(" {}", table::process(some)),
+        };
         match (change.event, language) {
-            (Event::Present, Language::Es) => format!("ya estaba: {state}"),
-            (Event::Present, Language::En) => format!("was there: {state}"),
-            (Event::Appeared, Language::Es) => format!("aparece: {state}"),
-            (Event::Appeared, Language::En) => format!("appears: {state}"),
+            (Event::Present, Language::Es) => format!("ya estaba: {label}{owner}"),
+            (Event::Present, Language::En) => format!("was there: {label}{owner}"),
+            (Event::Appeared, Language::Es) => format!("aparece: {label}{owner}"),
+            (Event::Appeared, Language::En) => format!("appears: {label}{owner}"),
             (Event::Changed { from }, _) => {
-                let arrow = if from.leads_to(change.socket.state) { "→" } else { "→ … →" };
-                format!("{} {arrow} {state}", from.name(language))
+                let arrow = if from.leads_to(state) { "→" } else { "→ … →" };
+                format!("{} {arrow} {label}", from.name(language))
             }
-            (Event::Gone, Language::Es) => format!("desaparece; era {state}"),
-            (Event::Gone, Language::En) => format!("gone; was {state}"),
+            (Event::Gone, Language::Es) => format!("desaparece; era {label}"),
+            (Event::Gone, Language::En) => format!("gone; was {label}"),
             (Event::Missed, Language::Es) => "vino y se fue entre dos miradas".to_owned(),
             (Event::Missed, Language::En) => "came and went between two looks".to_owned(),
         }
@@ -256,29 +270,33 @@ impl Printer {
     }
 
     /// How far it may be trusted.
-    fn end(&self, pace: &Pace, lost: bool) {
+    fn end(&self, pace: &Pace, lost: bool) -> io::Result<()> {
         let (changes, looks) = (self.changes, pace.looks);
         let longest = milliseconds(pace.longest);
-        match self.language {
-            Language::Es => eprintln!(
-                "senda: {changes} cambios en {looks} miradas; entre dos pasaron como mucho {longest} ms: un estado más \
+        let plural = if changes == 1 { "" } else { "s" };
+        say(&match self.language {
+            Language::Es => format!(
+                "senda: {changes} cambio{plural} en {looks} miradas; entre dos pasaron como mucho {longest} ms: un estado más \
                  corto puede haberse escapado"
             ),
-            Language::En => eprintln!(
-                "senda: {changes} changes in {looks} looks, at most {longest} ms between two: a shorter state may have \
+            Language::En => format!(
+                "senda: {changes} change{plural} in {looks} looks, at most {longest} ms between two: a shorter state may have \
                  been missed"
             ),
-        }
+        })?;
         if lost {
-            eprintln!(
-                "{}",
-                self.language.choose(
-                    "senda: el núcleo contó más finales de los que dio tiempo a leer: falta alguna línea «vino y se fue»",
-                    "senda: the kernel told of more ends than could be read in time: some \"came and went\" are missing",
-                )
-            );
+            say(self.language.choose(
+                "senda: el núcleo contó más finales de los que dio tiempo a leer: falta alguna línea «vino y se fue»",
+                "senda: the kernel told of more ends than could be read in time: some \"came and went\" are missing",
+            ))?;
         }
+        Ok(())
     }
+}
+
+/// Talk.
+fn say(text: &str) -> io::Result<()> {
+    table::write_folded(&mut io::stderr(), text)
 }
 
 /// With three digits after the point.
