@@ -437,7 +437,24 @@ signal.pause()
     assert!(lines[1].ends_with(&format!("/{pid}")), "{lines:?}");
     assert!(lines[2].starts_with("ESCUCHAR (LISTEN): "), "{lines:?}");
     assert!(outcome.stderr.contains("miro cada 5 ms"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("1 cambio en "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("0 cambios en "), "{}", outcome.stderr);
+}
+
+#[test]
+fn what_was_there_is_counted_where_it_would_bury_what_happens() {
+    let namespace = Namespace::new();
+    let (_program, _) = every_state(&namespace);
+    let present = shown(&namespace, &[]).lines().count() - 1;
+    let watch = ["--watch", "--duration", "50ms"];
+    let outcome = run(&mut lab(&namespace, &watch)).succeeded();
+    assert_eq!(outcome.stdout.lines().count(), 1, "a header: {outcome:?}");
+    let counted = format!("{present} sockets were there already");
+    let words = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&counted), "{words}");
+    let closing = run(lab(&namespace, &watch).args(["--state", "CLOSING"])).succeeded();
+    assert!(closing.stdout.contains("was there: CLOSING"), "{closing:?}");
+    let json = run(lab(&namespace, &watch).args(["--format", "json"])).succeeded();
+    assert_eq!(json.stdout.lines().count(), 1 + present, "a program reads them all");
 }
 
 #[test]

@@ -204,7 +204,7 @@ impl Ends {
                 if let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) =
                     message?.payload
                 {
-                    ended.extend(protocol(&response).and_then(|it| socket(it, &response)));
+                    ended.extend(end(&response));
                 }
             }
         }
@@ -310,6 +310,14 @@ fn socket(protocol: Protocol, response: &InetResponse) -> Option<Socket> {
         cookie: u64::from_ne_bytes(id.cookie),
         drops,
     })
+}
+
+/// A socket that ended. None for one that never had a port: it was in no table, and nothing went through it.
+fn end(response: &InetResponse) -> Option<Socket> {
+    let socket = socket(protocol(response)?, response)?;
+    // The kernel does not fill the queues in: there are none any more.
+    let socket = Socket { receive_queue: 0, send_queue: 0, ..socket };
+    (socket.local.port() != 0).then_some(socket)
 }
 
 /// Told of sockets that end, for there was no question that said.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use unicode_width::UnicodeWidthStr;
 
-use super::diag::{Ends, Kernel, Protocol, State};
+use super::diag::{Ends, Kernel, Protocol, Socket, State};
 use super::filter::Filter;
 use super::owner::{Owner, owners};
 use super::timeline::{Change, Event, Key, Timeline, key};
@@ -67,13 +67,18 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
     Ok(if stop == Stop::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
 }
 
+/// Most sockets that are listed because they were there before; a timeline is of what happens.
+const PRESENT_MAX: usize = 20;
+
+type Owners = HashMap<Key, (u64, Vec<Owner>)>;
+
 struct Watch<'w> {
     filter: &'w Filter,
     kernel: Kernel,
     ends: Ends,
     timeline: Timeline,
     /// Of sockets that are there, by the inode that they had: in TIME-WAIT they have none any more.
-    owners: HashMap<Key, (u64, Vec<Owner>)>,
+    owners: Owners,
     printer: Printer,
 }
 
@@ -87,23 +92,29 @@ impl Watch<'_> {
         Ok(changes)
     }
 
+    /// Prints what the filters take.
     fn tell(&mut self, at: Duration, changes: &[Change]) -> io::Result<()> {
-        for change in changes {
-            let socket = &change.socket;
-            let owners = self.owners.get(&key(socket)).map_or(&[][..], |(_, owners)| owners);
-            let in_states = match change.event {
-                Event::Changed { from } => {
-                    self.filter.takes_state(from) || self.filter.takes_state(socket.state)
-                }
-                _ => self.filter.takes_state(socket.state),
-            };
-            if in_states && self.filter.takes_owners(owners) {
-                self.printer.change(at, change, owners)?;
-            }
+        let mut taken: Vec<_> = changes.iter().filter(|change| self.takes(change)).collect();
+        let present = taken.iter().filter(|change| change.event == Event::Present).count();
+        if present > PRESENT_MAX && self.printer.format == Format::Text {
+            taken.retain(|change| change.event != Event::Present);
+            self.printer.leave_out(present)?;
+        }
+        for change in taken {
+            self.printer.change(at, change, owners_of(&change.socket, &self.owners))?;
         }
         // Not before the last line of those that are gone.
         self.owners.retain(|key, _| self.timeline.knows(key));
         Ok(())
+    }
+
+    fn takes(&self, change: &Change) -> bool {
+        let (filter, socket) = (self.filter, &change.socket);
+        let in_states = match change.event {
+            Event::Changed { from } => filter.takes_state(from) || filter.takes_state(socket.state),
+            _ => filter.takes_state(socket.state),
+        };
+        in_states && filter.takes_owners(owners_of(socket, &self.owners))
     }
 
     /// Looks through /proc only when there is an inode that it has not looked for, for that takes longer than a look.
@@ -120,6 +131,10 @@ impl Watch<'_> {
             self.owners.insert(key, (inode, found.remove(&inode).unwrap_or_default()));
         }
     }
+}
+
+fn owners_of<'o>(socket: &Socket, owners: &'o Owners) -> &'o [Owner] {
+    owners.get(&key(socket)).map_or(&[], |(_, owners)| owners)
 }
 
 /// When the looks were.
@@ -197,10 +212,21 @@ impl Printer {
         }
     }
 
+    fn leave_out(&self, present: usize) -> io::Result<()> {
+        say(&match self.language {
+            Language::Es => format!(
+                "senda: ya había {present} sockets, demasiados para una lista; con --port, --state o --process salen"
+            ),
+            Language::En => format!(
+                "senda: {present} sockets were there already, too many to list; --port, --state or --process show them"
+            ),
+        })
+    }
+
     fn change(&mut self, at: Duration, change: &Change, owners: &[Owner]) -> io::Result<()> {
         let language = self.language;
-        self.changes += 1;
         let Change { event, socket } = change;
+        self.changes += u64::from(*event != Event::Present);
         if self.format == Format::Json {
             let mut object = table::object(socket, owners, language);
             object["event"] = event.name().into();
