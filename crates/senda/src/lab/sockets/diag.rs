@@ -19,6 +19,7 @@ use netlink_packet_sock_diag::{
     TCP_SYN_RECV, TCP_SYN_SENT, TCP_TIME_WAIT,
 };
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use rustix::io::Errno;
 use socket2::SockRef;
 
 pub(in crate::lab) use super::state::State;
@@ -186,15 +187,14 @@ impl Ends {
 
     /// What ended since the last time.
     pub(in crate::lab) fn take(&mut self) -> anyhow::Result<Vec<Socket>> {
-        /// `linux/errno.h`: the kernel's own queue for us was full.
-        const ENOBUFS: i32 = 105;
         let mut ended = Vec::new();
         for _ in 0..ENDS_MAX {
             let len = match self.netlink.recv(&mut &mut self.buffer[..], 0) {
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
+                // The kernel's own queue for us was full.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
                     self.lost = true;
                     continue;
                 }

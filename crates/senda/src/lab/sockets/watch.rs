@@ -23,18 +23,14 @@ use crate::signal::Stop;
 pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::Result<ExitCode> {
     let mut watch = Watch {
         filter,
-        // Before the first look: whatever ends from now on is told of.
-        ends: Ends::open(filter.query)?,
+        // Before the first look: whatever ends from now on is told of. A kernel that does not tell is no reason not to look.
+        ends: Ends::open(filter.query).ok(),
         kernel: Kernel::open()?,
         timeline: Timeline::default(),
         owners: HashMap::new(),
         printer: Printer::new(args, language),
     };
     let mut pace = Pace::new();
-    let (at, present) = (pace.look(), watch.look()?);
-    // Said only now: what happens from here on is seen to happen.
-    watch.printer.begin(args.every)?;
-    watch.tell(at, &present)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let stop = runtime.context("start a timer")?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
@@ -46,6 +42,10 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
             }
         };
         tokio::pin!(end);
+        let (at, present) = (pace.look(), watch.look()?);
+        // Said only now: what happens from here on is seen to happen.
+        watch.printer.begin(args.every)?;
+        watch.tell(at, &present)?;
         let mut ticks = tokio::time::interval(args.every);
         // Looks that take long are not made up for: they would only take the processor.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
             }
         }
     })?;
-    watch.printer.end(&pace, watch.ends.lost)?;
+    watch.printer.end(&pace, watch.ends.is_none_or(|ends| ends.lost))?;
     Ok(if stop == Stop::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
 }
 
@@ -75,7 +75,7 @@ type Owners = HashMap<Key, (u64, Vec<Owner>)>;
 struct Watch<'w> {
     filter: &'w Filter,
     kernel: Kernel,
-    ends: Ends,
+    ends: Option<Ends>,
     timeline: Timeline,
     /// Of sockets that are there, by the inode that they had: in TIME-WAIT they have none any more.
     owners: Owners,
@@ -85,7 +85,8 @@ struct Watch<'w> {
 impl Watch<'_> {
     fn look(&mut self) -> anyhow::Result<Vec<Change>> {
         let look = self.kernel.sockets(self.filter.query)?;
-        let ended = self.ends.take().context("read which sockets ended")?;
+        let ended = self.ends.as_mut().map(Ends::take).transpose();
+        let ended = ended.context("read which sockets ended")?.unwrap_or_default();
         let mut changes = self.timeline.advance(look, ended);
         changes.retain(|change| self.filter.takes_addresses(&change.socket));
         self.learn_owners();
@@ -312,8 +313,8 @@ impl Printer {
         })?;
         if lost {
             say(self.language.choose(
-                "senda: el núcleo contó más finales de los que dio tiempo a leer: falta alguna línea «vino y se fue»",
-                "senda: the kernel told of more ends than could be read in time: some \"came and went\" are missing",
+                "senda: el núcleo no pudo contar todos los finales: puede faltar alguna línea «vino y se fue»",
+                "senda: the kernel could not tell of every end: some \"came and went\" may be missing",
             ))?;
         }
         Ok(())
