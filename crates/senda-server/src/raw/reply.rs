@@ -56,6 +56,10 @@ impl Reply {
     /// Compiles it for records of `recipe`.
     pub(super) fn new(told: &RawReply, recipe: &Recipe) -> Result<Self, RawError> {
         let format = compile("reply", &told.format)?;
+        if format.size() > REPLY_BYTES_MAX {
+            let (size, most) = (format.size(), REPLY_BYTES_MAX);
+            return Err(RawError::Reply(format!("it has {size} bytes; {most} at most are sent")));
+        }
         // What a value looks like where there is none: all zero.
         let zeros = recipe.format().unpack(&vec![0; recipe.format().size()]).unwrap_or_default();
         let source = |value: &ReplyValue| match value {
@@ -131,6 +135,9 @@ impl Reply {
         }
     }
 }
+
+/// Bytes of a reply: what a datagram may have.
+const REPLY_BYTES_MAX: usize = 65_507;
 
 impl Status {
     /// One word.

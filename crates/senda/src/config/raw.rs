@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::interval_ms;
-use crate::decode::parse_hex;
+use crate::decode::hex;
 
 /// A listener.
 #[derive(Debug, Deserialize)]
@@ -254,7 +254,7 @@ fn value(given: &toml::Value) -> anyhow::Result<ReplyValue> {
 /// Text, or `0x` and hex for bytes that are no text.
 fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
     Ok(match text.strip_prefix("0x") {
-        Some(hex) => parse_hex(hex)?,
+        Some(digits) => hex::parse(digits)?,
         None => text.as_bytes().to_vec(),
     })
 }

@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::UsageError;
-pub(crate) use hex::parse as parse_hex;
 use print::{Format, Printer};
 use traffic::Traffic;
 

@@ -9,7 +9,7 @@ use anyhow::Context;
 use senda_server::raw::{Facts, Misfit, Raw, RawField, Recipe, Record, Reply, Status, hex_dump};
 use senda_struct::{FieldKind, Format, Value};
 
-use crate::decode::parse_hex;
+use crate::decode::hex;
 use crate::{UsageError, config, text};
 
 /// Try a format on some bytes, or one of the listeners of a config file
@@ -41,7 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let raw = args.listener()?;
     let (recipe, reply) = raw.compile().map_err(|error| UsageError(describe(&error)))?;
-    let bytes = parse_hex(&args.hex.concat())?;
+    let bytes = hex::parse(&args.hex.concat())?;
     let mut out = std::io::stdout().lock();
     let format = recipe.format();
     writeln!(

@@ -10,7 +10,7 @@ use senda_server::raw::hex_dump;
 use serde_json::Value as Json;
 
 use crate::api::{Collector, escape};
-use crate::decode::parse_hex;
+use crate::decode::hex;
 use crate::text::{self, Format};
 
 /// Listeners for devices that don't speak Senda/1: try their formats, see what they do
@@ -135,8 +135,8 @@ fn write_misfit(out: &mut impl Write, misfit: &Json) -> anyhow::Result<()> {
     let [time, listener, peer, reason] =
         ["time", "listener", "peer", "reason"].map(|key| text::string(&misfit[key]));
     writeln!(out, "{time}  {listener}  from {peer}: {reason}")?;
-    let hex = misfit["bytes"].as_str().unwrap_or_default();
-    let bytes = parse_hex(hex.trim_start_matches("0x"))?;
+    let digits = misfit["bytes"].as_str().unwrap_or_default();
+    let bytes = hex::parse(digits.trim_start_matches("0x"))?;
     write!(out, "{}", hex_dump(&bytes))?;
     let cut = misfit["length"].as_u64().unwrap_or(0).saturating_sub(bytes.len() as u64);
     if cut > 0 {

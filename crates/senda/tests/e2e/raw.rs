@@ -387,6 +387,7 @@ fn a_listener_that_makes_no_sense_keeps_the_collector_from_starting_and_says_why
         ("\"{status}\"", "\"{stratus}\"", &["there is no field \"stratus\"; status, interval_ms"]),
         ("\">BBH\"", "\">BBHQ\"", &["do not fit its format"]),
         ("\">BBH\"", "\">BBH20x\"", &["24 bytes to a datagram of 10", "\"14x\""]),
+        ("\">BBH\"", "\">BBH4000000000x\"", &["4000000004 bytes; 65507 at most"]),
         ("unit = \"Cel\"", "unot = \"Cel\"", &["unknown field `unot`", "did you mean `unit`"]),
         ("sequence = \"seq\"", "sequence = \"sex\"", &["there is no field \"sex\""]),
         (
