@@ -126,7 +126,7 @@ impl Args {
 }
 
 /// Each connection takes a file descriptor: as many as the system lets this process have.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -1,12 +1,17 @@
 //! `senda lab`: the programs of a university lab on sockets, made whole.
 
+mod address; // HOST:PORT
 mod api; // senda lab api
 mod calcsize; // senda lab calcsize
+mod characters; // how a text becomes bytes
 mod echo_client; // senda lab echo-client
 mod echo_server; // senda lab echo-server
 mod language; // Spanish or English
+mod message; // what the lab's clients send
 mod pack; // senda lab pack
+mod printer; // standard output behind a thread of its own
 mod repr; // bytes and addresses as Python prints them
+mod signals; // Ctrl-C and SIGTERM
 mod sockets; // senda lab sockets
 mod structs; // what pack, unpack and calcsize share
 mod udp_recv; // senda lab udp-recv

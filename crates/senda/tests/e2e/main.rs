@@ -16,7 +16,7 @@ mod demo; // `senda demo`
 mod fleets; // fleets on good and bad networks
 mod front_door; // what anybody may throw at a collector
 mod lab_api; // `senda lab api`
-mod lab_echo; // echo and datagrams, against the handout's own programs
+mod lab_echo; // `senda lab echo-server` and `echo-client` over TCP
 mod lab_sockets; // `senda lab sockets`, against ss
 mod lab_struct; // `senda lab pack`, `unpack`, `calcsize`
 mod manuals; // `senda man`
