@@ -16,7 +16,9 @@ mod demo; // `senda demo`
 mod fleets; // fleets on good and bad networks
 mod front_door; // what anybody may throw at a collector
 mod lab_api; // `senda lab api`
+mod lab_datagrams; // `senda lab udp-recv` and `udp-send`, and echo over UDP
 mod lab_echo; // `senda lab echo-server` and `echo-client` over TCP
+mod lab_handout; // the same against the handout's own programs
 mod lab_sockets; // `senda lab sockets`, against ss
 mod lab_struct; // `senda lab pack`, `unpack`, `calcsize`
 mod manuals; // `senda man`

@@ -86,17 +86,22 @@ impl Running {
     /// Starts one and waits for its first line, which `finish` does not repeat. Later ones go to the receiver as they come.
     pub(crate) fn start_with_lines(command: &mut Command) -> (Self, String, Receiver<String>) {
         let (mut this, first, stdout) = Self::start_to_first_line(command);
-        let (sender, lines) = channel();
-        this.stdout = Some(std::thread::spawn(move || {
-            // A test that has seen enough lets the pipe go.
-            for line in stdout.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-            String::new()
-        }));
+        let (reader, lines) = send_lines(stdout);
+        this.stdout = Some(reader);
         (this, first, lines)
+    }
+
+    /// Starts one and waits for its first line on standard error, which `finish` does not repeat. Those on standard output
+    /// go to the receiver as they come.
+    pub(crate) fn start_talking(command: &mut Command) -> (Self, String, Receiver<String>) {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut first = String::new();
+        stderr.read_line(&mut first).expect("text");
+        let stderr = Some(read_to_end(stderr));
+        let (stdout, lines) = send_lines(BufReader::new(child.stdout.take().expect("a pipe")));
+        (Self { child, stdout: Some(stdout), stderr }, first, lines)
     }
 
     /// The same, but nobody reads further lines until they are asked for.
@@ -307,6 +312,20 @@ fn read_to_end(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
         let _ = pipe.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+fn send_lines(stdout: BufReader<ChildStdout>) -> (JoinHandle<String>, Receiver<String>) {
+    let (sender, lines) = channel();
+    let reader = std::thread::spawn(move || {
+        // A test that has seen enough lets the pipe go.
+        for line in stdout.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+        String::new()
+    });
+    (reader, lines)
 }
 
 fn collect_lines(pipe: impl Read + Send + 'static, text: Arc<Mutex<String>>) -> JoinHandle<()> {
