@@ -55,7 +55,7 @@ impl<'a, W: Write> Renderer<'a, W> {
             let line = json!({ "chapter": chapter.name, "title": title, "steps": steps });
             return writeln!(self.out, "{line}");
         }
-        writeln!(self.out, "{:<9} {title}", self.paint.bold(chapter.name))?;
+        writeln!(self.out, "{} {title}", self.paint.bold(&format!("{:<9}", chapter.name)))?;
         for (place, step) in chapter.steps.iter().enumerate() {
             writeln!(self.out, "{INDENT}{:>2}. {}", place + 1, step.title.of(self.language))?;
         }
