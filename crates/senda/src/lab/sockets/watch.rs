@@ -70,14 +70,14 @@ pub(super) fn run(args: &Args, filter: &Filter, language: Language) -> anyhow::R
 /// Most sockets that are listed because they were there before; a timeline is of what happens.
 const PRESENT_MAX: usize = 20;
 
-type Owners = HashMap<Key, (u64, Vec<Owner>)>;
+type Owners = HashMap<Key, Vec<Owner>>;
 
 struct Watch<'w> {
     filter: &'w Filter,
     kernel: Kernel,
     ends: Option<Ends>,
     timeline: Timeline,
-    /// Of sockets that are there, by the inode that they had: in TIME-WAIT they have none any more.
+    /// Of sockets that are there, as they were found: in TIME-WAIT they have none any more.
     owners: Owners,
     printer: Printer,
 }
@@ -118,24 +118,24 @@ impl Watch<'_> {
         in_states && filter.takes_owners(owners_of(socket, &self.owners))
     }
 
-    /// Looks through /proc only when there is an inode that it has not looked for, for that takes longer than a look.
+    /// Looks through /proc only when there is a socket that it has not looked for, for that takes longer than a look.
     /// A connection gets its inode by `accept`, later than it appears.
     fn learn_owners(&mut self) {
         let sockets = self.timeline.sockets().filter(|socket| socket.inode != 0);
         let sockets = sockets.filter(|socket| self.filter.takes_addresses(socket));
         let new: Vec<(Key, u64)> = sockets
             .map(|socket| (key(socket), socket.inode))
-            .filter(|(key, inode)| self.owners.get(key).is_none_or(|(known, _)| known != inode))
+            .filter(|(key, _)| !self.owners.contains_key(key))
             .collect();
         let mut found = owners(&new.iter().map(|(_, inode)| *inode).collect());
         for (key, inode) in new {
-            self.owners.insert(key, (inode, found.remove(&inode).unwrap_or_default()));
+            self.owners.insert(key, found.remove(&inode).unwrap_or_default());
         }
     }
 }
 
 fn owners_of<'o>(socket: &Socket, owners: &'o Owners) -> &'o [Owner] {
-    owners.get(&key(socket)).map_or(&[], |(_, owners)| owners)
+    owners.get(&key(socket)).map_or(&[], Vec::as_slice)
 }
 
 /// When the looks were.
