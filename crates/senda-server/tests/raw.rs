@@ -110,6 +110,29 @@ fn what_comes_over_tcp_without_replies_waits_until_the_disk_is_well_again() {
 }
 
 #[test]
+fn a_device_is_told_busy_while_what_landed_before_waits_to_be_filed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path());
+    (config.tcp, config.udp, config.http) = (None, None, None);
+    config.raw = vec![listener(true)];
+    let (delay, bytes) = (3_600_000_000, u64::MAX);
+    config.store = Options { filing_delay: delay, filing_bytes: bytes, ..Options::default() };
+    config.store.inbox_bytes_max = 1;
+    let server = Server::start(config).unwrap();
+    let mut tcp = TcpStream::connect(server.raw_addresses().next().unwrap().tcp.unwrap()).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    for (level, status) in [(1, 0), (2, 2), (3, 2)] {
+        let mut reply = [9];
+        tcp.write_all(&[level]).unwrap();
+        tcp.read_exact(&mut reply).unwrap();
+        assert_eq!(reply, [status], "record {level}");
+    }
+    drop(tcp);
+    server.stop();
+    assert_eq!(levels(dir.path()), [1]);
+}
+
+#[test]
 fn a_server_that_stops_stores_and_answers_the_datagrams_that_it_has_read() {
     let dir = tempfile::tempdir().unwrap();
     for round in 1..=5 {
@@ -132,21 +155,28 @@ fn a_server_that_stops_stores_and_answers_the_datagrams_that_it_has_read() {
 #[test]
 fn a_server_that_stops_stores_and_answers_what_it_has_read() {
     let dir = tempfile::tempdir().unwrap();
-    for _ in 0..5 {
+    for _ in 0..2 {
         let (server, _) = start(dir.path(), listener(true));
         let before = Reader::open(dir.path()).unwrap();
         let before = before.query(&Query { limit: 100_000, ..Query::default() }).unwrap().len();
         let addresses = server.raw_addresses().next().unwrap();
         let mut tcp = TcpStream::connect(addresses.tcp.unwrap()).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let numbers: Vec<u8> = (0..=250).cycle().take(2_000).collect();
-        tcp.write_all(&numbers).unwrap();
+        let mut writer = tcp.try_clone().unwrap();
+        let sending = std::thread::spawn(move || {
+            let numbers: Vec<u8> = (0..=250).collect();
+            while writer.write_all(&numbers).is_ok() {}
+        });
         tcp.read_exact(&mut [0; 100]).unwrap();
         let stopping = std::thread::spawn(move || server.stop());
         let mut answered = 100;
-        while matches!(tcp.read(&mut [0]), Ok(1)) {
+        let mut reply = [0];
+        while matches!(tcp.read(&mut reply), Ok(1)) {
+            assert_eq!(reply, [0], "it is read no more before it is stored no more");
             answered += 1;
         }
+        drop(tcp);
+        sending.join().unwrap();
         let last = stopping.join().unwrap();
         assert_eq!(last.rows_stored, answered, "each is answered, or neither stored nor answered");
         assert_eq!(levels(dir.path()).len() - before, usize::try_from(answered).unwrap());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -125,7 +125,7 @@ impl Connection {
         if end == Some(End::Closed) && !rest.is_empty() {
             self.intake.drop_bytes(&Misfit::Cut { len: rest.len() }, &rest, self.peer);
         }
-        let _ = self.stream.shutdown().await;
+        linger(&mut self.stream).await;
     }
 
     /// Makes records of what has come, as many as may wait.
@@ -197,6 +197,15 @@ async fn next_told(waiting: &mut VecDeque<Pending>) -> Option<Told> {
     }
 }
 
+/// Says that nothing more comes, and reads on for a moment: bytes that nobody has read would make the system reset the
+/// connection, and the last replies would be lost with it. RFC 9293 §3.6.1.
+async fn linger(stream: &mut TcpStream) {
+    let _ = stream.shutdown().await;
+    let mut nowhere = [0; READ_MAX];
+    let drain = async { while matches!(stream.read(&mut nowhere).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
@@ -207,6 +216,8 @@ const WAITING_MAX: usize = 32;
 const READ_MAX: usize = 16_384;
 /// A write that takes longer means that the other side reads nothing.
 const WRITE_TIME: Duration = Duration::from_secs(30);
+/// How long a peer that goes on sending is listened to after the last word.
+const LINGER: Duration = Duration::from_millis(500);
 /// Between two tries to store a record.
 const RETRY: Duration = Duration::from_millis(200);
 /// From the last that was heard to the first question whether the peer is there, and between such questions.
