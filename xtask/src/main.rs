@@ -6,6 +6,7 @@
     reason = "a development tool that talks to its terminal"
 )]
 
+mod book;
 mod ci;
 mod deny;
 mod dissector;
@@ -29,6 +30,8 @@ enum Task {
     Ci,
     /// Prove that the core links without std, and the codec without an allocator
     NoStd,
+    /// Check the links of the documentation, and build the book of docs/
+    Book,
     /// Check licences, advisories and sources with cargo-deny, when it is installed
     Deny,
     /// Generate code and tables from spec/registry.toml
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Test => steps::run_all("test", test::run),
         Task::Ci => steps::run_all("ci", ci::run),
         Task::NoStd => no_std::run(),
+        Task::Book => book::run(),
         Task::Deny => deny::run(),
         Task::Registry(args) => registry::run(&args),
         Task::Dissector(args) => dissector::run(&args),
