@@ -56,9 +56,9 @@ struct Tool {
 const TOOLS: [Tool; 9] = [
     Tool { name: "cc (a C compiler)", package: "gcc libc6-dev", check: ("cc", &["--version"]) },
     Tool {
-        name: "python3 (3.8 or later)",
+        name: "python3 (3.10 or later)",
         package: "python3",
-        check: ("python3", &["-c", "import sys; sys.exit(sys.version_info < (3, 8))"]),
+        check: ("python3", &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"]),
     },
     Tool { name: "sqlite3", package: "sqlite3", check: ("sqlite3", &["--version"]) },
     Tool { name: "groff", package: "groff-base", check: ("groff", &["--version"]) },
