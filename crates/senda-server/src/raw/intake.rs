@@ -405,9 +405,9 @@ impl Known {
             // Its gaps may never be filled: other rows go where there are none.
             RawVerdict::Busy | RawVerdict::NoSchema if self.stream == stream => self.begin_anew(),
             RawVerdict::Busy | RawVerdict::NoSchema => {}
-            // Too many gaps: what is not stored there never will be.
+            // Too many gaps: what is not stored there never will be. What is on its way hears of it by itself.
             RawVerdict::NoRange => self.recent.retain(|recent| {
-                recent.row.stream != stream || recent.state == RecentState::Stored
+                recent.row.stream != stream || recent.state != RecentState::Failed
             }),
         }
     }

@@ -143,6 +143,22 @@ fn a_row_for_which_its_stream_has_no_room_becomes_another() {
     assert_eq!(desk.said().len(), 2, "busy, twice");
 }
 
+/// The stream has no room for one row: who asked for another that is still on its way hears of it all the same.
+#[test]
+fn nobody_who_waits_for_a_repetition_is_forgotten_when_a_stream_has_no_room() {
+    let desk = Desk::new(|_| {});
+    desk.take(&[1, 0, 0], 1);
+    desk.take(&[2, 0, 0], 1);
+    desk.take(&[2, 0, 0], 1);
+    let (first, second) = (desk.landing(), desk.landing());
+    (first.done)(RawVerdict::NoRange);
+    (second.done)(RawVerdict::Stored);
+    let said: Vec<Status> = desk.said().into_iter().map(|(status, _)| status).collect();
+    assert_eq!(said, [Status::Busy, Status::Stored, Status::Repeated]);
+    desk.take(&[2, 0, 0], 1);
+    assert_eq!(desk.said(), [(Status::Repeated, vec![7, 2])], "and it is not stored twice");
+}
+
 #[test]
 fn what_does_not_fit_is_refused_counted_and_kept_while_there_is_little_of_it() {
     let desk = Desk::new(|_| {});
