@@ -4,6 +4,7 @@ use senda_struct::{Format, Value};
 
 use super::recipe::{Recipe, compile};
 use super::{RawError, RawReply, ReplyValue, Statuses};
+use crate::engine::utc_us;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,26 +65,25 @@ impl Reply {
         let zeros = recipe.format().unpack(&vec![0; recipe.format().size()]).unwrap_or_default();
         let source = |value: &ReplyValue| match value {
             ReplyValue::Constant(value) => Ok(Source::Constant(value.clone())),
-            ReplyValue::Named(name) => match (recipe.value_of(name), name.as_str()) {
-                (Some(index), _) => {
+            ReplyValue::Named(name) => match (recipe.value_of(name), own(name)) {
+                (Some(index), None) => {
                     Ok(Source::Echo(index, zeros.get(index).cloned().unwrap_or(Value::Int(0))))
                 }
-                (None, "status") => Ok(Source::Status),
-                (None, "interval_ms") => Ok(Source::IntervalMs),
-                (None, "interval_s") => Ok(Source::IntervalS),
-                (None, "time_us") => Ok(Source::Time(1)),
-                (None, "time_ms") => Ok(Source::Time(1_000)),
-                (None, "time_s") => Ok(Source::Time(1_000_000)),
-                (None, _) => Err(RawError::Reply(format!(
+                (None, Some(own)) => Ok(own),
+                // A device's own status must not look like the collector's word that the record is stored.
+                (Some(_), Some(_)) => Err(RawError::Reply(format!(
+                    "{{{name}}} is a field, and the collector's own word too; give the field another name"
+                ))),
+                (None, None) => Err(RawError::Reply(format!(
                     "there is no field {name:?}; status, interval_ms, interval_s, time_us, time_ms and time_s are known too"
                 ))),
             },
         };
         let values = told.values.iter().map(source).collect::<Result<_, _>>()?;
         let this = Self { format, values, statuses: told.status, interval_ms: told.interval_ms };
-        // Each status once, so that a number that does not fit is found now.
+        // Each status once, with the time of today, so that a number that does not fit is found now.
         for status in [Status::Stored, Status::Repeated, Status::Refused, Status::Busy] {
-            let facts = Facts { status, now_us: 0, interval_ms: told.interval_ms };
+            let facts = Facts { status, now_us: utc_us(), interval_ms: told.interval_ms };
             this.pack(None, facts)
                 .map_err(|source| RawError::ReplyValues { format: told.format.clone(), source })?;
         }
@@ -136,6 +136,19 @@ impl Reply {
     }
 }
 
+/// What the collector itself calls so.
+fn own(name: &str) -> Option<Source> {
+    Some(match name {
+        "status" => Source::Status,
+        "interval_ms" => Source::IntervalMs,
+        "interval_s" => Source::IntervalS,
+        "time_us" => Source::Time(1),
+        "time_ms" => Source::Time(1_000),
+        "time_s" => Source::Time(1_000_000),
+        _ => return None,
+    })
+}
+
 /// Bytes of a reply: what a datagram may have.
 const REPLY_BYTES_MAX: usize = 65_507;
 
@@ -148,5 +161,41 @@ impl Status {
             Self::Refused => "refused",
             Self::Busy => "busy",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::raw::{Raw, RawField, RawReply, ReplyValue, Statuses};
+
+    /// Why a listener with these fields can't have this reply.
+    fn refused(fields: &[&str], format: &str, value: &str) -> Option<String> {
+        let fields: Vec<RawField> = fields.iter().map(|name| RawField::new(*name)).collect();
+        let mut raw = Raw::new("w", "B".repeat(fields.len()), fields);
+        raw.reply = Some(RawReply {
+            format: format.into(),
+            values: vec![ReplyValue::Named(value.into())],
+            status: Statuses::default(),
+            interval_ms: 1_000,
+        });
+        raw.compile().err().map(|error| error.to_string())
+    }
+
+    /// A device must not take its own 0 for the collector's.
+    #[test]
+    fn a_name_that_is_a_fields_and_the_collectors_own_is_refused() {
+        for name in ["status", "interval_ms", "interval_s", "time_us", "time_ms", "time_s"] {
+            let error = refused(&["id", name], ">q", name).expect("it could be either");
+            assert!(error.contains(name) && error.contains("another name"), "{error}");
+            assert_eq!(refused(&["id", name], ">q", "id"), None, "nobody asks for it");
+            assert_eq!(refused(&["id"], ">q", name), None);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_the_format_can_not_have_today_is_found_before_the_first_record() {
+        assert_eq!(refused(&["id"], ">I", "time_s"), None);
+        assert!(refused(&["id"], ">I", "time_ms").is_some_and(|error| error.contains(">I")));
+        assert!(refused(&["id"], ">i", "time_us").is_some());
     }
 }
