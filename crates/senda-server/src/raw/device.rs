@@ -49,8 +49,13 @@ impl DeviceTemplate {
             rest = after;
         }
         parts.push(Part::Text(rest.to_owned()));
-        let constant = parts.iter().all(|part| matches!(part, Part::Text(_)));
-        if constant && DeviceName::new(template).is_none() {
+        // With 0 for what only a record can say: if that is no name, none ever comes out.
+        let stand_in = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Value(_) | Part::Address | Part::Port => "0".to_owned(),
+        };
+        let name: String = parts.iter().map(stand_in).collect();
+        if DeviceName::new(&name).is_none() {
             return Err(wrong(GRAMMAR.into()));
         }
         Ok(Self { parts })
@@ -132,5 +137,19 @@ mod tests {
         assert!(template("x{id").unwrap_err().to_string().contains("no }"));
         assert!(template("not a name").is_err());
         assert!(template("").is_err());
+    }
+
+    /// Else each record would be a misfit, and the listener store nothing.
+    #[test]
+    fn text_that_no_device_name_can_have_is_found_before_the_first_record() {
+        for text in ["my station {id}", "{id}/{name}", "-{id}", "{id}}", "é{id}"] {
+            let error = template(text).unwrap_err().to_string();
+            assert!(error.contains("a letter or digit"), "{text}: {error}");
+        }
+        let long = format!("{}{{id}}", "x".repeat(64));
+        assert!(template(&long).is_err());
+        for text in ["{id}-", "{id}:{name}", "a.b_c:{id}"] {
+            assert!(template(text).is_ok(), "{text}");
+        }
     }
 }
