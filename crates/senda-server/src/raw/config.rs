@@ -219,6 +219,14 @@ pub enum RawError {
         /// What is wrong.
         source: FormatError,
     },
+    /// A record that is longer than anything that is looked at.
+    #[error("a record has {size} bytes, and {most} at most are looked at")]
+    Size {
+        /// Bytes of the format.
+        size: usize,
+        /// The most.
+        most: usize,
+    },
     /// Values without names, or names without values.
     #[error(
         "format {format:?} has {values} values, and the fields name {named}: one for each, \"_\" for what is not stored"

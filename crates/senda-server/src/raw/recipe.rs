@@ -273,7 +273,10 @@ pub(super) fn compile(what: &'static str, text: &str) -> Result<Format, RawError
 /// Gives every value of the format to a field.
 fn plan(format: &Format, fields: &[RawField]) -> Result<Vec<Planned>, RawError> {
     let named: usize = fields.iter().map(|field| usize::from(field.elements.max(1))).sum();
-    if format.size() > registry::MESSAGE_MAX || named != format.value_count() {
+    if format.size() > registry::MESSAGE_MAX && named == format.value_count() {
+        return Err(RawError::Size { size: format.size(), most: registry::MESSAGE_MAX });
+    }
+    if named != format.value_count() {
         let (text, values) = (format.text().to_owned(), format.value_count());
         return Err(RawError::FieldCount { format: text, values, named });
     }

@@ -161,6 +161,7 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
         (raw("300s", &["name"]), "channel 255 at most"),
         (raw(">99999999999999999999H", &["a"]), "no struct format"),
         (raw("4000000000H", &["a"]), "has 4000000000 values"),
+        (raw("70000xB", &["a"]), "a record has 70001 bytes"),
         (Raw { device: "x-{id}".into(), ..raw(">H", &["a"]) }, "there is no field \"id\""),
         (Raw { sequence: Some("n".into()), ..raw(">H", &["a"]) }, "there is no field \"n\""),
         (Raw { name: "Weather".into(), ..raw(">H", &["a"]) }, "is no name for it"),
