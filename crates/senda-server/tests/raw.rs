@@ -182,3 +182,23 @@ fn a_server_that_stops_stores_and_answers_what_it_has_read() {
         assert_eq!(levels(dir.path()).len() - before, usize::try_from(answered).unwrap());
     }
 }
+
+#[test]
+fn a_server_that_can_not_start_leaves_no_listener_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (mut first, mut second) = (listener(true), listener(true));
+    first.udp = Some(free.clone());
+    second.name = "second".into();
+    second.udp = Some(taken.local_addr().unwrap().to_string());
+    let mut config = Config::new(dir.path());
+    (config.tcp, config.udp, config.http) = (None, None, None);
+    config.raw = vec![first, second];
+    assert!(Server::start(config).is_err(), "one address is taken");
+    let begun = Instant::now();
+    while UdpSocket::bind(&free).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the first is still listened on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -28,6 +28,13 @@ impl Stopper {
     }
 }
 
+/// Also when a listener after this one can't be had: nothing may go on listening for a server that is none.
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// Binds and begins.
 pub(super) fn start(
     name: &str,
