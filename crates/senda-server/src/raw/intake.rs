@@ -36,6 +36,14 @@ pub(super) struct RowId {
     row: u32,
 }
 
+/// Whether a record is taken for the first time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Turn {
+    First,
+    /// It could not be stored before; with the row as which it may be on disk after all.
+    Again(Option<RowId>),
+}
+
 /// Called once, from any thread.
 pub(super) type Answer = Box<dyn FnOnce(Told) + Send>;
 
@@ -157,18 +165,21 @@ impl Intake {
     }
 
     /// Takes one record. `answer` is called when it is known what became of it: of a good one, after the commit.
-    /// `again` is of one that was taken before and could not be stored.
     pub(super) fn take(
         self: &Arc<Self>,
         bytes: &[u8],
         peer: SocketAddr,
         transport: &'static str,
-        again: Option<RowId>,
+        turn: Turn,
         answer: Answer,
     ) {
-        if again.is_none() {
-            add_one(&self.counters.records);
-        }
+        let again = match turn {
+            Turn::First => {
+                add_one(&self.counters.records);
+                None
+            }
+            Turn::Again(row) => row,
+        };
         match self.recipe.read(bytes, peer) {
             Ok(record) => {
                 if let Err((misfit, answer)) = self.land(record, bytes, transport, again, answer) {

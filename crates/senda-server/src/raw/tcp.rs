@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::Framing;
 use super::framing::Splitter;
-use super::intake::{Intake, RowId, Told};
+use super::intake::{Intake, Told, Turn};
 use super::misfit::Misfit;
 use super::reply::Status;
 
@@ -133,7 +133,7 @@ impl Connection {
         while self.waiting.len() < WAITING_MAX && *end != Some(End::Lost) {
             match self.splitter.next() {
                 Ok(Some(bytes)) => {
-                    let told = self.take(&bytes, None);
+                    let told = self.take(&bytes, Turn::First);
                     self.waiting.push_back(Pending { bytes, is_again: false, told });
                 }
                 Ok(None) => return,
@@ -145,11 +145,11 @@ impl Connection {
         }
     }
 
-    fn take(&self, bytes: &[u8], again: Option<RowId>) -> oneshot::Receiver<Told> {
+    fn take(&self, bytes: &[u8], turn: Turn) -> oneshot::Receiver<Told> {
         let (sender, told) = oneshot::channel();
         // Nobody waits any more when the connection is gone; the record counts all the same.
         let answer = Box::new(move |told| drop(sender.send(told)));
-        self.intake.take(bytes, self.peer, "tcp", again, answer);
+        self.intake.take(bytes, self.peer, "tcp", turn, answer);
         told
     }
 
@@ -182,7 +182,7 @@ impl Connection {
             if pending.is_again {
                 tokio::time::sleep(RETRY).await;
             }
-            let told = self.take(&pending.bytes, told.again);
+            let told = self.take(&pending.bytes, Turn::Again(told.again));
             self.waiting.push_front(Pending { is_again: true, told, ..pending });
         }
         true

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::intake::{Intake, Told};
+use super::intake::{Intake, Told, Turn};
 use crate::StartError;
 use crate::udp::Udp;
 use crate::wake::Waker;
@@ -118,7 +118,7 @@ impl Listener {
                 let _ = sender.send(Reply { remote, local, asked, told });
                 waker.wake();
             };
-            intake.take(datagram, remote, "udp", None, Box::new(answer));
+            intake.take(datagram, remote, "udp", Turn::First, Box::new(answer));
         });
         self.on_their_way += count;
     }

@@ -30,7 +30,13 @@ impl Desk {
     fn take(&self, bytes: &[u8], host: u8) {
         let told = self.told.0.clone();
         let peer = ([127, 0, 0, host], 9).into();
-        self.intake.take(bytes, peer, "udp", None, Box::new(move |it| told.send(it).unwrap()));
+        self.intake.take(
+            bytes,
+            peer,
+            "udp",
+            Turn::First,
+            Box::new(move |it| told.send(it).unwrap()),
+        );
     }
 
     fn landing(&self) -> RawLanding {
@@ -144,6 +150,23 @@ fn a_row_for_which_its_stream_has_no_room_becomes_another() {
 }
 
 /// The stream has no room for one row: who asked for another that is still on its way hears of it all the same.
+/// Without a reply, TCP tries for as long as the store is busy.
+#[test]
+fn a_record_that_is_tried_again_is_no_other_record() {
+    let desk = Desk::new(|raw| raw.sequence = None);
+    desk.take(&[1, 0, 0], 1);
+    let first = desk.landing();
+    let failed = RowId { stream: first.stream, row: first.row };
+    (first.done)(RawVerdict::Busy);
+    for (row, verdict) in [(Some(failed), RawVerdict::NoRange), (None, RawVerdict::Stored)] {
+        let peer = ([127, 0, 0, 1], 9).into();
+        desk.intake.take(&[1, 0, 0], peer, "tcp", Turn::Again(row), Box::new(|_| {}));
+        (desk.landing().done)(verdict);
+    }
+    let counts = desk.intake.counts();
+    assert_eq!((counts.records, counts.busy, counts.stored), (1, 2, 1), "each try is busy");
+}
+
 #[test]
 fn nobody_who_waits_for_a_repetition_is_forgotten_when_a_stream_has_no_room() {
     let desk = Desk::new(|_| {});
@@ -235,6 +258,6 @@ fn who_comes_while_the_server_stops_is_told_to_come_again() {
     drop(requests);
     let sender = told.0;
     let answer = move |it| sender.send(it).unwrap();
-    intake.take(&[5, 0, 1], ([127, 0, 0, 1], 9).into(), "tcp", None, Box::new(answer));
+    intake.take(&[5, 0, 1], ([127, 0, 0, 1], 9).into(), "tcp", Turn::First, Box::new(answer));
     assert_eq!(told.1.try_recv().unwrap().status, Status::Busy);
 }
