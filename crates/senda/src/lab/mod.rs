@@ -14,6 +14,7 @@ mod repr; // bytes and addresses as Python prints them
 mod signals; // Ctrl-C and SIGTERM
 mod sockets; // senda lab sockets
 mod structs; // what pack, unpack and calcsize share
+mod talk; // standard error
 mod udp_recv; // senda lab udp-recv
 mod udp_send; // senda lab udp-send
 mod unpack; // senda lab unpack

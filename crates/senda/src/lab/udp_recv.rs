@@ -13,6 +13,7 @@ use super::address;
 use super::language::Language;
 use super::repr;
 use super::signals::{self, Signals};
+use super::talk;
 use crate::signal::Stop;
 use crate::text::Format;
 
@@ -68,7 +69,7 @@ pub(super) fn run(args: Args, language: Language) -> anyhow::Result<ExitCode> {
     signals::runtime()?.block_on(async {
         let mut signals = Signals::listen()?;
         let socket = bind(&addresses, language)?;
-        eprintln!("listening udp={}", socket.local_addr()?);
+        talk::say(format_args!("listening udp={}", socket.local_addr()?));
         let mut receiver = Receiver { args, language, received: 0, truncated: 0 };
         let stop = tokio::select! {
             stop = signals.next() => Some(stop),
@@ -145,16 +146,16 @@ impl Receiver {
 
     fn say_truncated(&self, len: usize, max: usize) {
         let lost = len - max;
-        match self.language {
-            Language::Es => eprintln!(
+        talk::say(match self.language {
+            Language::Es => format!(
                 "senda: el datagrama tenía {len} bytes y solo caben {max} (--max): los últimos {lost} se han perdido. \
                  UDP entrega cada datagrama de una vez; lo que no cabe no queda para el siguiente recv"
             ),
-            Language::En => eprintln!(
+            Language::En => format!(
                 "senda: the datagram had {len} bytes and only {max} fit (--max): the last {lost} are lost. UDP hands over \
                  each datagram at once; what does not fit is not kept for the next recv"
             ),
-        }
+        });
     }
 
     /// One datagram needs no counts.
@@ -163,10 +164,10 @@ impl Receiver {
             return;
         }
         let Self { received, truncated, .. } = self;
-        match self.language {
-            Language::Es => eprintln!("datagramas: {received} (cortados: {truncated})"),
-            Language::En => eprintln!("datagrams: {received} (cut short: {truncated})"),
-        }
+        talk::say(match self.language {
+            Language::Es => format!("datagramas: {received} (cortados: {truncated})"),
+            Language::En => format!("datagrams: {received} (cut short: {truncated})"),
+        });
     }
 }
 

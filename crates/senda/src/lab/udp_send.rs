@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 
 use super::language::Language;
 use super::signals::{self, Signals};
-use super::{address, characters, message, repr, udp_recv};
+use super::{address, characters, message, repr, talk, udp_recv};
 
 /// Send a datagram
 #[derive(clap::Args)]
@@ -72,7 +72,7 @@ async fn send(
     language: Language,
 ) -> anyhow::Result<ExitCode> {
     let socket = address::connect_udp(target).await?;
-    eprintln!("bound udp={}", socket.local_addr()?);
+    talk::say(format_args!("bound udp={}", socket.local_addr()?));
     socket.send(bytes).await.map_err(|error| cannot_send(bytes, target, &error, language))?;
     let answer = tokio::time::timeout(args.wait.unwrap_or(REFUSAL_TIME), async {
         if args.wait.is_some() { receive(&socket).await } else { refusal(&socket).await }

@@ -1,7 +1,8 @@
 //! `senda lab udp-recv`, `senda lab udp-send`, and echo over UDP.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -63,6 +64,22 @@ fn it_follows_until_ctrl_c_or_sigterm() {
         receiver.running.signal(signal);
         assert_eq!(receiver.finish().code, Some(code));
     }
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_ends_no_receiver() {
+    let mut command = senda(["lab", "udp-recv", "localhost:0", "--max", "2", "--count", "2"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut receiver = command.spawn().expect("a child");
+    let mut first = String::new();
+    let stderr = receiver.stderr.take().expect("a pipe");
+    BufReader::new(stderr).read_line(&mut first).expect("a line"); // And nothing further.
+    let address = first.trim().strip_prefix("listening udp=").expect("an address");
+    for _ in 0..2 {
+        socket().send_to(b"hola", address).expect("loopback"); // Both are cut short, which it says.
+    }
+    let outcome = receiver.wait_with_output().expect("a child of ours");
+    assert_eq!((outcome.status.code(), &*outcome.stdout), (Some(0), &b"b'ho'\nb'ho'\n"[..]));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::super::language::Language;
 use super::super::repr;
 use super::super::signals::{self, Signals};
+use super::super::talk;
 use super::tcp::{self, End};
 
 /// Accepts one client, echoes until it closes, and ends. As there, further clients wait in the kernel's queue meanwhile.
@@ -16,7 +17,7 @@ pub(super) async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let listener = tcp::bind(addresses, language).await?;
-    eprintln!("listening tcp={}", listener.local_addr()?);
+    talk::say(format_args!("listening tcp={}", listener.local_addr()?));
     let (stream, peer) = tokio::select! {
         stop = signals.next() => return Ok(signals::exit_code(stop)),
         accepted = listener.accept() => accepted?,

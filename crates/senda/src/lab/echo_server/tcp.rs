@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::super::address::cannot_listen;
 use super::super::language::Language;
 use super::super::signals::Signals;
+use super::super::talk;
 use super::counts::{Counts, Tcp};
 use super::events::Event;
 use super::{Log, Served};
@@ -72,7 +73,7 @@ pub(super) async fn serve(
                     counts.not_accepted += 1;
                     // The first of many of a kind: at no descriptors left it would be said twenty times a second.
                     if counts.not_accepted == 1 {
-                        eprintln!("senda: accept: {error}");
+                        talk::say(format_args!("senda: accept: {error}"));
                     }
                     pause = Some(tokio::time::Instant::now() + PAUSE);
                 }
