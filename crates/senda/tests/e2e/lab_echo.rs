@@ -235,6 +235,23 @@ fn the_client_says_when_the_server_ends_early_or_answers_otherwise() {
 }
 
 #[test]
+fn more_than_was_sent_is_no_echo() {
+    for more in [&[][..], &["--count", "1"]] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            read(&mut stream, 11);
+            stream.write_all(b"Hola, mundo!!").expect("room"); // In one segment.
+        });
+        let client = echo_client(address, more);
+        assert_eq!(client.code, Some(1), "{client:?}");
+        assert!(client.stderr.contains("2 bytes more than were sent"), "{client:?}");
+        server.join().expect("no panic");
+    }
+}
+
+#[test]
 fn a_refused_connection_is_exit_code_1_and_says_what_to_start() {
     // Bound, so nobody else gets it, but nobody listens.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -281,7 +281,7 @@ impl Ping {
             );
             anyhow::bail!("{target} {other}");
         }
-        Ok(ExitCode::SUCCESS)
+        single::surplus(target, &self.wire, language).map_or(Ok(ExitCode::SUCCESS), Err)
     }
 }
 

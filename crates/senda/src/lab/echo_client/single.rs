@@ -66,7 +66,7 @@ async fn exchange(
         );
         anyhow::bail!("{target}: {other}");
     }
-    Ok(())
+    surplus(target, &wire, language).map_or(Ok(()), Err)
 }
 
 /// Connects to the first address that answers.
@@ -107,6 +107,23 @@ pub(super) fn closed_early(
             anyhow::anyhow!("{target} closed the connection after {received} of {expected} bytes")
         }
     }
+}
+
+/// Bytes that have come beyond what was sent. What would come later is not waited for.
+pub(super) fn surplus(
+    target: SocketAddr,
+    wire: &Wire,
+    language: Language,
+) -> Option<anyhow::Error> {
+    let more = wire.unfinished();
+    (more > 0).then(|| match language {
+        Language::Es => anyhow::anyhow!(
+            "{target} devolvió {more} bytes más de los que se enviaron: allí no hay un servidor de eco"
+        ),
+        Language::En => anyhow::anyhow!(
+            "{target} returned {more} bytes more than were sent: there is no echo server"
+        ),
+    })
 }
 
 fn no_answer(

@@ -104,7 +104,7 @@ impl Wire {
         Ok(Some(std::mem::replace(&mut self.incoming, rest)))
     }
 
-    /// Bytes of an answer that is not whole.
+    /// Bytes that came of a stream and are no whole answer, or not yet.
     pub(super) const fn unfinished(&self) -> usize {
         self.incoming.len()
     }
