@@ -393,7 +393,7 @@ fn a_schedule_says_what_a_full_pipeline_held_back_and_what_came_late() {
         let all = read(&mut stream, 8 * 11);
         stream.write_all(&all).expect("room");
     });
-    let more = ["--count", "8", "--interval", "1ms", "--timeout", "1s", "--format", "json"];
+    let more = ["--count", "8", "--interval", "1ms", "--timeout", "4s", "--format", "json"];
     let summary = json(&echo_client(address, &[&more[..], &["--pipeline", "5"]].concat()));
     server.join().expect("no panic");
     for (name, count) in [("sent", 8), ("lost", 0), ("held_back", 3)] {
