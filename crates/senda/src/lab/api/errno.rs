@@ -42,7 +42,7 @@ pub(super) fn describe(errno: Errno) -> Option<(&'static str, Text)> {
         Errno::INPROGRESS => (
             "EINPROGRESS",
             Text {
-                es: "la conexión está en marcha; un socket que no espera no espera por ella",
+                es: "la conexión está en marcha; un socket que no espera tampoco aguarda a que se complete",
                 en: "the connection is under way; a socket that never waits does not wait for it",
             },
         ),

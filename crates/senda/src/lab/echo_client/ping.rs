@@ -276,7 +276,7 @@ impl Ping {
         }
         if counts.damaged > 0 {
             let other = language.choose(
-                "devolvió otra cosa que lo enviado: allí no hay un servidor de eco",
+                "devolvió algo distinto de lo enviado: allí no hay un servidor de eco",
                 "returned other bytes than were sent: there is no echo server",
             );
             anyhow::bail!("{target} {other}");

@@ -97,13 +97,13 @@ impl Counts {
                 ("not_accepted", "accept fallidos", "accepts that failed", tcp.not_accepted),
                 (
                     "received",
-                    "bytes recibidos, ya terminadas",
+                    "bytes recibidos (terminadas)",
                     "bytes received, of ended ones",
                     tcp.received,
                 ),
                 (
                     "returned",
-                    "bytes devueltos, ya terminadas",
+                    "bytes devueltos (terminadas)",
                     "bytes returned, of ended ones",
                     tcp.returned,
                 ),

@@ -275,7 +275,7 @@ fn write_explanations(
     }
     if sockets.iter().any(|socket| shown_drops(socket).is_some()) {
         let text = language.choose(
-            "Perdidos: datagramas (o, de quien escucha, conexiones) que llegaron y se tiraron, casi siempre porque la \
+            "Perdidos: datagramas (o, de quien escucha, conexiones) que llegaron y se descartaron, casi siempre porque la \
              cola de recepción estaba llena.",
             "Drops: datagrams (of a listener: connections) that came and were thrown away, mostly because the receive \
              queue was full.",

@@ -39,7 +39,7 @@ const STEPS: [Step; 7] = [
     Step {
         name: "two",
         title: Text {
-            es: "dos clientes conectan, y nadie llama a accept",
+            es: "dos clientes se conectan, y nadie llama a accept",
             en: "two clients connect, and nobody calls accept",
         },
         explanation: Text {

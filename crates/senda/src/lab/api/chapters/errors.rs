@@ -58,7 +58,7 @@ const STEPS: [Step; 11] = [
         title: Text { es: "connect lo lanza", en: "connect raises it" },
         explanation: Text {
             es: "El mismo error como excepción: en Python ConnectionRefusedError, que es un OSError; en Rust, un Err. Un \
-                 socket que no pudo conectar se tira, y se crea otro.",
+                 socket que no pudo conectar se descarta, y se crea otro.",
             en: "The same error as an exception: in Python ConnectionRefusedError, which is an OSError; in Rust an Err. A \
                  socket that could not connect is thrown away, and another is made.",
         },

@@ -36,7 +36,7 @@ const STEPS: [Step; 13] = [
         explanation: Text {
             es: "Pedimos el puerto 0: el sistema elige uno libre, y getsockname dice cuál. Un servidor de verdad elige \
                  un número fijo que los clientes conozcan. El socket ya reserva el puerto, pero está cerrado: nadie \
-                 puede conectar todavía. (Linux lo muestra así desde la versión 6.8.)",
+                 puede conectarse todavía. (Linux lo muestra así desde la versión 6.8.)",
             en: "We ask for port 0: the system chooses a free one, and getsockname says which. A real server chooses a \
                  fixed number that clients know. The socket holds the port already, but it is closed: nobody can \
                  connect yet. (Linux shows it since 6.8.)",
@@ -129,7 +129,7 @@ const STEPS: [Step; 13] = [
         title: Text { es: "el cliente envía", en: "the client sends" },
         explanation: Text {
             es: "send aceptó 11 bytes. Ya han cruzado: esperan en la cola de recepción de conn, aunque el servidor no \
-                 haya llamado a recv. En C, MSG_NOSIGNAL evita que una conexión rota mate el programa con SIGPIPE; \
+                 haya llamado a recv. En C, MSG_NOSIGNAL evita que una conexión rota mate al programa con SIGPIPE; \
                  Python y Rust lo evitan ellos mismos.",
             en: "send took 11 bytes. They have crossed already: they wait in the receive queue of conn, though the \
                  server has not called recv. In C, MSG_NOSIGNAL keeps a broken connection from killing the program by \

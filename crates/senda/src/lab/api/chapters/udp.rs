@@ -38,7 +38,7 @@ const STEPS: [Step; 14] = [
     },
     Step {
         name: "sender",
-        title: Text { es: "quien envía, no hace falta", en: "who sends needs none" },
+        title: Text { es: "a quien envía no le hace falta", en: "who sends needs none" },
         explanation: Text {
             es: "Sin bind todavía no tiene puerto, y el núcleo no lo muestra.",
             en: "Without bind it has no port yet, and the kernel does not show it.",
@@ -70,7 +70,7 @@ const STEPS: [Step; 14] = [
         name: "recvfrom",
         title: Text { es: "y de quién es", en: "and whose it is" },
         explanation: Text {
-            es: "Los datos y la dirección de quien envió. Es la única forma de saber a quién responder: no hay conexión.",
+            es: "Los datos y la dirección de quien los envió. Es la única forma de saber a quién responder: no hay conexión.",
             en: "The data and the address of who sent them. It is the only way to know whom to answer: there is no \
                  connection.",
         },
@@ -113,7 +113,7 @@ const STEPS: [Step; 14] = [
         title: Text { es: "un recvfrom para cada uno", en: "one recvfrom for each" },
         explanation: Text {
             es: "Cabían los dos en 1024, y aun así llegan de uno en uno: UDP sí conserva los mensajes. En loopback salen \
-                 en orden; por una red pueden llegar cambiados, repetidos o no llegar.",
+                 en orden; por una red pueden llegar desordenados, repetidos o no llegar.",
             en: "Both would have fitted into 1024, and still they come one by one: UDP does keep messages. On loopback \
                  they come in order; over a network they may arrive in another order, twice, or not at all.",
         },
@@ -127,7 +127,7 @@ const STEPS: [Step; 14] = [
         name: "truncated",
         title: Text { es: "recv(4) de 11 bytes pierde 7", en: "recv(4) of 11 bytes loses 7" },
         explanation: Text {
-            es: "En TCP el resto esperaría en la cola; aquí se tira, y nadie avisa. El segundo recv no encuentra nada. El \
+            es: "En TCP el resto esperaría en la cola; aquí se descarta, y nadie avisa. El segundo recv no encuentra nada. El \
                  recv(512) de la práctica hace esto con un datagrama más largo.",
             en: "With TCP the rest would wait in the queue; here it is thrown away, and nobody says so. The second recv \
                  finds nothing. The handout's recv(512) does this with a longer datagram.",
