@@ -123,10 +123,10 @@ fn byte_order_and_gaps_are_seen() {
 01 00 00 00 02 00 00 00
 
 8 bytes, 2 values; byte order (little-endian), sizes and alignment of this machine
-offset  field  code  type                                    bytes        value
-     0      1  b     signed integer, 8 bits                  01           1
-     1      -        gap: i begins at a multiple of 4        00 00 00
-     4      2  i     signed integer, 32 bits, little-endian  02 00 00 00  2
+offset  field  code  type                     bytes        value
+     0      1  b     signed integer, 8 bits   01           1
+     1      -        gap: i aligns to 4       00 00 00
+     4      2  i     signed integer, 32 bits  02 00 00 00  2
 ";
     assert_eq!(lab(&["pack", "@bi", "1", "2"]).succeeded().stdout, expected);
     // Columns are as wide as they look: the header has accents, and the value letters of two columns.
@@ -134,10 +134,10 @@ offset  field  code  type                                    bytes        value
 00 07 e6 97 a5 00 00
 
 7 bytes, 2 valores; orden de bytes de la red (big-endian); tamaños estándar, sin alineación
-posición  campo  código  tipo                                   bytes        valor
-       0      1  h       entero con signo, 16 bits, big-endian  00 07        7
-       2      2  s       texto o bytes, 4 en total              e6 97 a5 00  b'\\xe6\\x97\\xa5\\x00' (日)
-       6      -  x       relleno, pedido con x                  00
+desde  campo  código  tipo                       bytes        valor
+    0      1  h       entero con signo, 16 bits  00 07        7
+    2      2  s       texto o bytes, 4 en total  e6 97 a5 00  b'\\xe6\\x97\\xa5\\x00' (日)
+    6      -  x       relleno, pedido con x      00
 ";
     let spanish = run(&mut senda(["lab", "pack", "--lang", "es", "!h4sx", "7", "日"]));
     assert_eq!(spanish.succeeded().stdout, expected);
@@ -146,12 +146,25 @@ posición  campo  código  tipo                                   bytes        v
 
 16 bytes, 2 values; byte order (little-endian), sizes and alignment of this machine
 offset  field  code  size  type
-     0      1  h        2  signed integer, 16 bits, little-endian
+     0      1  h        2  signed integer, 16 bits
      2      -  x        2  padding, asked for by x
-     4      -           4  gap: d begins at a multiple of 8
-     8      2  d        8  floating point, 64 bits, little-endian
+     4      -           4  gap: d aligns to 8
+     8      2  d        8  floating point, 64 bits
 ";
     assert_eq!(lab(&["calcsize", "-v", "h2xd"]).succeeded().stdout, expected);
+}
+
+/// In both languages: Spanish words are longer.
+#[test]
+fn numbers_of_every_size_fit_a_terminal_of_80_columns() {
+    for language in ["es", "en"] {
+        let arguments = ["lab", "--lang", language, "pack", "@bBhHiIlLqQnNP?xefd"];
+        let table = run(senda(arguments).args(["123"; 13]).args(["true", "1.5", "-0.25", "0.1"]));
+        let table = table.succeeded().stdout;
+        let widest =
+            table.lines().skip(3).max_by_key(|line| line.chars().count()).expect("a table");
+        assert!(widest.chars().count() <= 80, "{language}: {widest}");
+    }
 }
 
 #[test]

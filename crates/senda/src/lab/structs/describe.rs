@@ -46,7 +46,7 @@ pub(super) fn byte_order(format: &Format, language: Language) -> String {
     }
 }
 
-/// What a field is.
+/// What a field is, in few words: with the eight bytes of a `d` beside it a table still fits 80 columns.
 pub(super) fn field(format: &Format, field: &Field, language: Language) -> String {
     let code = match field.kind {
         FieldKind::Padding => {
@@ -55,9 +55,7 @@ pub(super) fn field(format: &Format, field: &Field, language: Language) -> Strin
         FieldKind::Alignment => return gap(format, field, language),
         FieldKind::Value(code) => code,
     };
-    let kind = kind(code, field.size, language);
-    let has_order = field.size > 1 && !code.takes_length();
-    if has_order { format!("{kind}, {}", endian(format.byte_order())) } else { kind }
+    kind(code, field.size, language)
 }
 
 /// Why there is a gap.
@@ -66,8 +64,8 @@ fn gap(format: &Format, field: &Field, language: Language) -> String {
     let alignment = Code::from_letter(letter).map_or(1, |code| code.alignment(format.byte_order()));
     say(
         language,
-        format!("hueco: {letter} empieza en un múltiplo de {alignment}"),
-        format!("gap: {letter} begins at a multiple of {alignment}"),
+        format!("hueco: {letter} se alinea a {alignment}"),
+        format!("gap: {letter} aligns to {alignment}"),
     )
 }
 

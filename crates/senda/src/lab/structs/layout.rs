@@ -50,7 +50,7 @@ pub(in crate::lab) fn write_table(
     language: Language,
 ) -> io::Result<()> {
     let header = language.choose(
-        ["posición", "campo", "código", "bytes", "tipo", "bytes", "valor"],
+        ["desde", "campo", "código", "bytes", "tipo", "bytes", "valor"],
         ["offset", "field", "code", "size", "type", "bytes", "value"],
     );
     let [offset, field, code, size, kind, bytes, value] = header;
