@@ -76,6 +76,10 @@ impl Udp {
         let mut datagrams = 0;
         for (meta, slice) in self.metas.iter().zip(&slices).take(count) {
             let bytes = &slice[..meta.len];
+            if bytes.is_empty() {
+                take(meta.addr, meta.dst_ip, bytes); // A datagram all the same.
+                datagrams += 1;
+            }
             for datagram in bytes.chunks(meta.stride.max(1)) {
                 take(meta.addr, meta.dst_ip, datagram);
                 datagrams += 1;

@@ -38,6 +38,7 @@ mod tail; // senda tail
 mod text; // what the API says, as text
 mod trace; // --trace
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -103,7 +104,8 @@ fn main() -> ExitCode {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS; // Whoever read our output has seen enough.
         }
-        eprintln!("senda: {error:#}");
+        // Not eprintln, which panics where nobody reads standard error any more.
+        let _ = writeln!(std::io::stderr(), "senda: {error:#}");
         let usage = error.is::<UsageError>();
         if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })

@@ -17,7 +17,7 @@ pub(crate) enum Stop {
 }
 
 /// Waits for Ctrl-C, SIGTERM or the end of `duration`, and calls `tick` in between.
-/// A second Ctrl-C ends the process at once with 130.
+/// A second Ctrl-C ends the process at once with 130; a second SIGTERM doesn't, for supervisors may send several.
 pub(crate) fn wait(
     duration: Option<Duration>,
     every: Duration,
@@ -45,27 +45,34 @@ pub(crate) fn wait(
         }
     })?;
     if stop == Stop::Interrupted {
-        exit_on_the_next(runtime);
+        exit_on_the_next(runtime, false);
     }
     Ok(stop)
 }
 
-/// From now on Ctrl-C ends the process at once with 130.
-pub(crate) fn exit_on_the_next_interrupt() -> anyhow::Result<()> {
+/// From now on Ctrl-C and SIGTERM end the process at once: for programs of which nothing is left but words.
+pub(crate) fn exit_on_the_next_signal() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    exit_on_the_next(runtime.context("start a timer")?);
+    exit_on_the_next(runtime.context("start a timer")?, true);
     Ok(())
 }
 
-/// From now on Ctrl-C does not wait for a drain.
-fn exit_on_the_next(runtime: tokio::runtime::Runtime) {
+/// From now on Ctrl-C does not wait for a drain; nor does SIGTERM, if it `may_terminate`.
+fn exit_on_the_next(runtime: tokio::runtime::Runtime, may_terminate: bool) {
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            if let Ok(mut interrupt) = signal(SignalKind::interrupt()) {
-                interrupt.recv().await;
-                #[expect(clippy::exit, reason = "the user asked twice")]
-                std::process::exit(130);
+        let code = runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+            let mut terminate = signal(SignalKind::terminate()).ok()?;
+            tokio::select! {
+                _ = interrupt.recv() => Some(INTERRUPTED),
+                _ = terminate.recv(), if may_terminate => Some(TERMINATED),
             }
         });
+        #[expect(clippy::exit, reason = "the user asked twice")]
+        code.into_iter().for_each(|code| std::process::exit(code));
     });
 }
+
+/// Exit codes of what a second signal ended: as shells say it, 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;

@@ -37,6 +37,11 @@ impl DeviceTemplate {
                 after.split_once('}').ok_or_else(|| wrong("a { has no }".into()))?;
             parts.push(Part::Text(text.to_owned()));
             parts.push(match (value_of(name), name) {
+                (Some(_), "address" | "port") => {
+                    return Err(wrong(format!(
+                        "{{{name}}} is the sender's {name}, and a field is called {name} too: give the field another name"
+                    )));
+                }
                 (Some(index), _) => Part::Value(index),
                 (None, "address") => Part::Address,
                 (None, "port") => Part::Port,
@@ -151,5 +156,12 @@ mod tests {
         for text in ["{id}-", "{id}:{name}", "a.b_c:{id}"] {
             assert!(template(text).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_field_that_is_called_like_the_senders_address_has_to_be_called_otherwise() {
+        let of = |text| DeviceTemplate::new(text, |name| (name == "address").then_some(0));
+        assert!(of("{address}").unwrap_err().to_string().contains("give the field another name"));
+        assert!(of("{port}").is_ok());
     }
 }

@@ -119,15 +119,23 @@ impl Listeners {
     /// Reads nothing more; what was read is stored and answered first, as long as the store takes it.
     pub(crate) fn stop(self, runtime: &tokio::runtime::Runtime) {
         let _ = self.stop.send_replace(true);
+        let (mut threads, mut connections) = (Vec::new(), Vec::new());
         for running in self.running {
             if let Some((stopper, thread)) = running.udp {
                 stopper.stop();
-                let _ = thread.join();
+                threads.push(thread);
             }
-            if let Some(accepting) = running.tcp {
-                let ended = async { tokio::time::timeout(crate::LAST_WORDS, accepting).await };
-                let _ = runtime.block_on(ended);
+            connections.extend(running.tcp);
+        }
+        // One time for all: who doesn't read its replies holds up nobody longer than the others.
+        let ended = async {
+            for accepting in connections {
+                let _ = accepting.await;
             }
+        };
+        let _ = runtime.block_on(async { tokio::time::timeout(crate::LAST_WORDS, ended).await });
+        for thread in threads {
+            let _ = thread.join();
         }
     }
 }

@@ -58,7 +58,7 @@ impl Printer {
 
     /// Has everything printed that waits, then these lines; after that nothing.
     pub(super) fn finish(self, last: String) -> anyhow::Result<()> {
-        signal::exit_on_the_next_interrupt()?; // Should nobody read what is left.
+        signal::exit_on_the_next_signal()?; // Should nobody read what is left.
         let _ = self.lines.send(last); // If the thread is gone, it says why.
         drop(self.lines);
         self.thread.join().unwrap_or(Ok(())).context("write to standard output")

@@ -149,7 +149,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let forwarded = runtime.block_on(forward(&proxy, listen, tcp, udp, args.format));
     drop(runtime); // With all its tasks: nothing is counted from now on.
     forwarded?;
-    signal::exit_on_the_next_interrupt()?; // Should nobody read what is left to print.
+    signal::exit_on_the_next_signal()?; // Should nobody read what is left to print.
     proxy.output.finish(*proxy.counts(), tcp, udp);
     printer.join().unwrap_or(Ok(())).context("write to standard output")?;
     Ok(ExitCode::SUCCESS)

@@ -219,6 +219,7 @@ fn what_does_not_fit_is_counted_by_kind_and_kept_with_reason_and_bytes() {
     let program = "
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(60)
 s.sendto(b'\\x01\\x02\\x1b', ADDRESS)                                   # not a record: no answer
+s.sendto(b'', ADDRESS)                                              # nor is this
 s.sendto(struct.pack('>HBIhBB', 7, 5, 1700000000, 100, 0, 0), ADDRESS)  # nor is this, though a reply would be shorter
 s.sendto(struct.pack('>HBIhB', 7, 5, 1700000000, 100, 2), ADDRESS)   # there are two labels
 print(*struct.unpack('>BBH', s.recv(4)))
@@ -237,9 +238,9 @@ s.sendall(b'x' * 5000); print(s.recv(1))
 ";
     let device = python(room.path(), collector.raw("delimited", "tcp"), program).succeeded();
     assert_eq!(device.stdout, "b''\n", "a record without an end ends the connection");
-    let kept = wait_for("seven that are kept", || {
+    let kept = wait_for("eight that are kept", || {
         let kept = ask(&collector, &["raw", "misfits", "--limit", "100"]).succeeded().stdout;
-        (kept.matches(" from 127.0.0.1:").count() == 7).then_some(kept)
+        (kept.matches(" from 127.0.0.1:").count() == 8).then_some(kept)
     });
     for line in [
         "3 bytes, and a record has 10\n00000000  01 02 1b                                          |...|",
@@ -257,15 +258,15 @@ s.sendall(b'x' * 5000); print(s.recv(1))
     let one: Json = serde_json::from_str(&one.succeeded().stdout).expect("one line of JSON");
     assert_eq!((&one["kind"], &one["length"]), (&"too_long".into(), &5000.into()));
     let known = listener(&collector);
-    assert_eq!(known["misfits"], serde_json::json!({"length": 2, "value": 1}));
-    assert_eq!((&known["records"], &known["stored"]), (&3.into(), &0.into()));
+    assert_eq!(known["misfits"], serde_json::json!({"length": 3, "value": 1}));
+    assert_eq!((&known["records"], &known["stored"]), (&4.into(), &0.into()));
     let text = ask(&collector, &["raw", "list"]).succeeded().stdout;
-    assert!(text.contains("3 records: 0 stored, 0 repeated, 0 busy, 2 misfits by length, 1 misfits by value; 1 replies"), "{text}");
+    assert!(text.contains("4 records: 0 stored, 0 repeated, 0 busy, 3 misfits by length, 1 misfits by value; 1 replies"), "{text}");
     assert!(text.contains("no replies: nobody is told what is stored"), "{text}");
     assert!(collector.stop().success());
     assert_eq!(
         store::number(&data(&room), "SELECT count(*) FROM misfits WHERE length(bytes) <= 2048"),
-        7
+        8
     );
     assert_eq!(
         store::number(&data(&room), "SELECT count(*) FROM delimited WHERE text = 'good'"),
