@@ -154,6 +154,26 @@ fn an_output_that_nobody_reads_holds_up_no_client() {
 }
 
 #[test]
+fn a_second_sigterm_ends_a_server_whose_last_words_nobody_reads() {
+    let mut command = senda(["lab", "echo-server", "127.0.0.1:0", "--format", "json"]);
+    let (mut server, first, unread) = Running::start_unread(&mut command);
+    let address = listening(&first, "tcp");
+    // More than a pipe holds.
+    for _ in 0..1_000 {
+        let mut client = TcpStream::connect(address).expect("a server");
+        client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        client.write_all(b"x").expect("room");
+        read(&mut client, 1);
+    }
+    wait_for("end", || {
+        server.signal(Signal::TERM);
+        (!server.is_running()).then_some(())
+    });
+    assert_eq!(server.finish().code, Some(143));
+    drop(unread);
+}
+
+#[test]
 fn ctrl_c_and_sigterm_end_it_with_the_counts() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0)] {
         let mut command = senda(["lab", "echo-server", "localhost:0", "--lang", "es"]);
