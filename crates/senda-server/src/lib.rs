@@ -117,20 +117,13 @@ impl Server {
         if let Some(names) = &config.tcp {
             let listener = runtime.block_on(tcp::bind(names))?;
             addresses.tcp = listener.local_addr().ok();
-            let limit = config.connections_max;
-            connections = Some(runtime.spawn(tcp::accept(
-                listener,
-                limit,
-                tcp_inputs_tx.clone(),
-                waker.clone(),
-                pause,
-            )));
+            let (limit, inputs) = (config.connections_max, tcp_inputs_tx.clone());
+            let accept = tcp::accept(listener, limit, inputs, waker.clone(), pause);
+            connections = Some(runtime.spawn(accept));
         }
         let raw = std::mem::take(&mut config.raw);
         let raw = raw::Listeners::start(raw, &requests_tx, &current, &runtime)?;
         if let Some(names) = &config.http {
-            let listener = runtime.block_on(tcp::bind(names))?;
-            addresses.http = listener.local_addr().ok();
             let api = Arc::new(Control::new(
                 config.data.clone(),
                 live.clone(),
@@ -143,8 +136,7 @@ impl Server {
                 current,
                 raw.views(),
             ));
-            runtime.spawn(api.clone().expire());
-            runtime.spawn(http::serve(listener, api, config.http_hosts.clone()));
+            addresses.http = serve_http(&runtime, names, api, config.http_hosts.clone())?;
         }
         let store = store::spawn(
             writer,
@@ -235,6 +227,20 @@ impl Server {
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         self.stats.snapshot()
     }
+}
+
+/// Answers the API, and lets commands expire. Returns where it listens.
+fn serve_http(
+    runtime: &tokio::runtime::Runtime,
+    names: &str,
+    api: Arc<Control>,
+    hosts: Vec<String>,
+) -> Result<Option<SocketAddr>, StartError> {
+    let listener = runtime.block_on(tcp::bind(names))?;
+    let address = listener.local_addr().ok();
+    runtime.spawn(api.clone().expire());
+    runtime.spawn(http::serve(listener, api, hosts));
+    Ok(address)
 }
 
 /// Where connections and HTTP live: one thread, beside those that may wait for the disk.
