@@ -60,8 +60,8 @@ pub(super) fn cannot_listen(
 ) -> anyhow::Error {
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => language.choose(
-            ". Otro programa tiene ese puerto: termínalo, o elige otro (el 0 deja elegir al sistema)",
-            ". Another program has that port: end it, or choose another one (0 lets the system choose)",
+            ". Otro programa tiene ese puerto: termínalo, o elige otro (el 0 deja elegir al sistema). Cuál es:",
+            ". Another program has that port: end it, or choose another one (0 lets the system choose). Which it is:",
         ),
         io::ErrorKind::AddrNotAvailable => language.choose(
             ". Esta máquina no tiene esa dirección",
@@ -74,7 +74,11 @@ pub(super) fn cannot_listen(
         _ => "",
     };
     let cannot = language.choose("no se puede escuchar en", "can't listen on");
-    anyhow::anyhow!("{cannot} {address} ({transport}): {error}{advice}")
+    let look = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(" senda lab sockets --port {}", address.port()),
+        _ => String::new(),
+    };
+    anyhow::anyhow!("{cannot} {address} ({transport}): {error}{advice}{look}")
 }
 
 /// Host, without the brackets of IPv6, and port.
