@@ -68,8 +68,10 @@ fn exit_on_the_next(runtime: tokio::runtime::Runtime, may_terminate: bool) {
                 _ = terminate.recv(), if may_terminate => Some(TERMINATED),
             }
         });
-        #[expect(clippy::exit, reason = "the user asked twice")]
-        code.into_iter().for_each(|code| std::process::exit(code));
+        if let Some(code) = code {
+            #[expect(clippy::exit, reason = "the user asked twice")]
+            std::process::exit(code);
+        }
     });
 }
 
