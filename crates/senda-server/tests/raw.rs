@@ -132,6 +132,31 @@ fn a_device_is_told_busy_while_what_landed_before_waits_to_be_filed() {
     assert_eq!(levels(dir.path()), [1]);
 }
 
+/// Refused records must not fill the store with streams of which nothing is stored.
+#[test]
+fn records_whose_schema_the_store_refuses_leave_one_stream_however_many_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path());
+    (config.tcp, config.udp, config.http) = (None, None, None);
+    config.raw = vec![listener(true)];
+    config.store = Options { schemas_max: 0, ..Options::default() };
+    let server = Server::start(config).unwrap();
+    let mut tcp = TcpStream::connect(server.raw_addresses().next().unwrap().tcp.unwrap()).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    for level in 0..20 {
+        let mut reply = [9];
+        tcp.write_all(&[level]).unwrap();
+        tcp.read_exact(&mut reply).unwrap();
+        assert_eq!(reply, [1], "refused");
+    }
+    let counts = server.raw_counts().next().unwrap();
+    assert_eq!(counts.misfits, [("schema", 20)]);
+    drop(tcp);
+    server.stop();
+    let devices = Reader::open(dir.path()).unwrap().devices(None, None, 10).unwrap();
+    assert_eq!(devices[0].streams, 1);
+}
+
 #[test]
 fn a_server_that_stops_stores_and_answers_the_datagrams_that_it_has_read() {
     let dir = tempfile::tempdir().unwrap();

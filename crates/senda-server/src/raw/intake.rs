@@ -414,7 +414,8 @@ impl Known {
         match verdict {
             RawVerdict::Stored => self.begun |= self.stream == stream,
             // Its gaps may never be filled: other rows go where there are none.
-            RawVerdict::Busy | RawVerdict::NoSchema if self.stream == stream => self.begin_anew(),
+            RawVerdict::Busy if self.stream == stream => self.begin_anew(),
+            // A stream for each record that the store refuses would fill it with streams of nothing.
             RawVerdict::Busy | RawVerdict::NoSchema => {}
             // Too many gaps: what is not stored there never will be. What is on its way hears of it by itself.
             RawVerdict::NoRange => self.recent.retain(|recent| {
