@@ -219,7 +219,11 @@ impl Keeper {
         let mut batch = Batch::default();
         self.admit(first, &mut batch);
         let until = Instant::now() + self.interval;
-        while !batch.stop && batch.landings.len() < BATCH_MAX {
+        // Also those that are answered at once count: a flood of them must not keep the store from filing.
+        for _ in 1..BATCH_MAX {
+            if batch.stop {
+                break;
+            }
             let left = until.saturating_duration_since(Instant::now());
             let next = if left.is_zero() {
                 self.requests.try_recv().ok()
@@ -590,6 +594,53 @@ mod tests {
         }
         requests.send(Request::Stop).unwrap();
         store.join().unwrap();
+        feed.stop();
+        feed_thread.join().unwrap();
+    }
+
+    /// Records that are refused while the store takes no rows make no landing: as many as come must not hold up what would let
+    /// it take rows again.
+    #[test]
+    fn a_batch_ends_though_records_that_are_answered_at_once_keep_coming() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path());
+        let writer = open(&config).unwrap();
+        let (changes, _) = tokio::sync::broadcast::channel(16);
+        let (feed, feed_thread) = Feed::start(dir.path().into(), changes, None).unwrap();
+        let (requests, receiver) = std::sync::mpsc::channel();
+        let (engine, _inputs) = std::sync::mpsc::channel();
+        let (told, answers) = std::sync::mpsc::channel();
+        let record = || {
+            let told = told.clone();
+            Request::Raw(RawLanding {
+                device: "gauge".into(),
+                stream: 1,
+                received_us: 0,
+                begin: None,
+                row: 0,
+                body: Vec::new(),
+                done: Box::new(move |verdict| told.send(verdict).unwrap()),
+            })
+        };
+        (0..2 * BATCH_MAX).for_each(|_| requests.send(record()).unwrap());
+        let keeper = Keeper {
+            checkpoints: spawn_checkpointer(&writer).unwrap(),
+            writer,
+            interval: Duration::ZERO,
+            inbox_behind: 0,
+            requests: receiver,
+            engine,
+            waker: Waker::new().unwrap(),
+            stats: Arc::new(Stats::default()),
+            live: Arc::new(Live::default()),
+            feed: feed.clone(),
+            landed: 0,
+            accepting: false,
+            next_sweep: Instant::now(),
+            sweeping: false,
+        };
+        assert!(keeper.gather(record()).landings.is_empty());
+        assert_eq!(answers.try_iter().count(), BATCH_MAX);
         feed.stop();
         feed_thread.join().unwrap();
     }
