@@ -5,12 +5,11 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use senda_keeper::command_order;
 use senda_session::collector::Downlink;
 use senda_store::{AlertRecord, CommandRecord, OpenError, Reader, StoreError, Writer};
-use senda_wire::{MessageType, registry};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::alerts;
 use crate::engine::{Input, utc_us};
 use crate::feed::{Feed, Item};
 use crate::live::Live;
@@ -19,9 +18,6 @@ use crate::settings::{CurrentDesired, Desired, DesiredSet};
 use crate::stats::Stats;
 use crate::store::Request;
 use crate::wake::Waker;
-
-/// An ALERT that a device has not answered within this time is not sent to it any more.
-pub(crate) const ALERT_TTL_US: i64 = 7 * 24 * 3_600 * 1_000_000;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +111,7 @@ impl Control {
             .await?;
         self.feed.tell(Item::Command(Box::new(record.clone())));
         self.queued.notify_one();
-        if let Some(order) = command_order(&record) {
+        if let Some(order) = command_order(&record, utc_us()) {
             self.order(record.device.as_str().into(), order);
         }
         Ok(record)
@@ -261,30 +257,5 @@ impl Control {
     }
 }
 
-/// The COMMAND of a record; `None` when its time is over.
-pub(crate) fn command_order(record: &CommandRecord) -> Option<Downlink> {
-    let left =
-        u64::try_from(record.expires.saturating_sub(utc_us())).ok().filter(|left| *left > 0)?;
-    let mut body = record.id.to_be_bytes().to_vec();
-    body.extend([0; 4]); // ttl_ms is filled in when it is sent.
-    body.push(u8::try_from(record.name.len()).ok()?);
-    body.extend_from_slice(record.name.as_bytes());
-    body.extend_from_slice(&record.arguments);
-    Some(Downlink {
-        kind: MessageType::Command,
-        id: record.id,
-        body,
-        ttl: Some(Duration::from_micros(left)),
-    })
-}
-
-/// The ALERT of a record, short enough for any device. Spec §5.19.
-pub(crate) fn alert_order(record: &AlertRecord) -> Option<Downlink> {
-    let body = alerts::alert_body(record, ALERT_BODY_MAX)?;
-    Some(Downlink { kind: MessageType::Alert, id: record.id, body, ttl: None })
-}
-
-/// What fits a device that takes the shortest messages that HELLO may offer.
-const ALERT_BODY_MAX: usize = registry::MAX_MSG_MIN - registry::HEADER_LEN - registry::CRC_LEN;
 /// Reads at once, and readers that are kept open between requests.
 const READERS_KEPT: usize = 4;

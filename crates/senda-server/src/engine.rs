@@ -14,20 +14,19 @@ use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use senda_keeper::{Answer, Conclusion, Request};
 use senda_session::Instant;
 use senda_session::collector::{
     self, Collector, Downlink, Event, Notice, Now, Outcome, Peer, StreamState, Token, Transmit,
-    Verdict,
 };
 use senda_wire::MessageType;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::Config;
 use crate::live::{Live, LiveSession};
-use crate::orders::Conclusion;
 use crate::settings::{Desired, DesiredSet};
 use crate::stats::Stats;
-use crate::store::Request;
+use crate::store;
 use crate::tcp::{Output, Reading};
 use crate::trace::{Direction, TraceSink};
 use crate::udp::Udp;
@@ -48,18 +47,12 @@ pub(crate) enum Input {
     Bytes { number: u64, bytes: Vec<u8> },
     /// A connection ended.
     Disconnected { number: u64 },
-    /// The store's verdicts of one commit.
-    Verdicts(Vec<(Token, Verdict)>),
-    /// The store's answer about a stream, and what waits for its device; `None`: it can't be read.
-    Stream(Token, Option<StreamState>, Vec<Downlink>),
-    /// Whether it is recorded that a command is about to be sent.
-    Recorded(Token, bool),
+    /// The store's answer.
+    Answer(Answer),
     /// Whether the store takes rows.
     Accepting(bool),
     /// Something to send to a device, if it is here.
     Order(Arc<str>, Downlink),
-    /// All that waits for a device.
-    Orders(Arc<str>, Vec<Downlink>),
     /// What devices should be set to has changed.
     Desired(Arc<DesiredSet>),
     /// Drain, then end.
@@ -73,7 +66,7 @@ pub(crate) struct Engine {
     waker: Waker,
     inputs: mpsc::Receiver<Input>,
     tcp_inputs: async_mpsc::Receiver<Input>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<store::Request>,
     connections: HashMap<u64, (SocketAddr, async_mpsc::Sender<Output>)>,
     reading: watch::Sender<Reading>,
     /// Bytes on their way to the disk at which connections are no longer read.
@@ -106,7 +99,7 @@ impl Engine {
         waker: Waker,
         inputs: mpsc::Receiver<Input>,
         tcp_inputs: async_mpsc::Receiver<Input>,
-        requests: mpsc::Sender<Request>,
+        requests: mpsc::Sender<store::Request>,
         reading: watch::Sender<Reading>,
         stats: Arc<Stats>,
         (desired, live): (Arc<DesiredSet>, Arc<Live>),
@@ -231,15 +224,8 @@ impl Engine {
                 self.collector.handle_disconnected(number);
                 self.connections.remove(&number);
             }
-            Input::Verdicts(verdicts) => self.collector.handle_durable(now, verdicts),
-            Input::Stream(token, state, orders) => self.take_stream(now, token, state, orders),
-            Input::Recorded(token, recorded) => {
-                self.collector.handle_recorded(now, token, recorded);
-            }
+            Input::Answer(answer) => self.take_answer(now, answer),
             Input::Order(device, order) => self.order(now, &device, order),
-            Input::Orders(device, orders) => {
-                orders.into_iter().for_each(|order| self.order(now, &device, order));
-            }
             Input::Desired(desired) => self.change_desired(now, desired),
             Input::Accepting(accepting) => {
                 self.stats.accepting.store(accepting, Ordering::Relaxed);
@@ -250,6 +236,19 @@ impl Engine {
                 self.stats.accepting.store(false, Ordering::Relaxed);
                 let _ = self.reading.send_replace(Reading::Stop);
                 self.read_datagrams(); // What the system has received already.
+            }
+        }
+    }
+
+    fn take_answer(&mut self, now: Now, answer: Answer) {
+        match answer {
+            Answer::Verdicts(verdicts) => self.collector.handle_durable(now, verdicts),
+            Answer::Stream(token, state, orders) => self.take_stream(now, token, state, orders),
+            Answer::Recorded(token, recorded) => {
+                self.collector.handle_recorded(now, token, recorded);
+            }
+            Answer::Orders(device, orders) => {
+                orders.into_iter().for_each(|order| self.order(now, &device, order));
             }
         }
     }
@@ -472,7 +471,7 @@ impl Engine {
 
     fn request(&self, request: Request) {
         // The store thread ends after this one, but for a panic, and then nothing can be done here.
-        let _ = self.requests.send(request);
+        let _ = self.requests.send(store::Request::Engine(request));
     }
 
     /// Connections are not read while much is on its way to the disk. Spec §3.6.

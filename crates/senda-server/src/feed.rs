@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use senda_keeper::Change;
 use senda_store::{AlertRecord, CommandRecord, EventRecord, Follower, Sample};
 use tokio::sync::{broadcast, oneshot};
 
@@ -28,6 +29,17 @@ pub(crate) enum Item {
         status: u8,
         text: String,
     },
+}
+
+impl From<Change> for Item {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Command(record) => Self::Command(record),
+            Change::Config { device, revision, status, text } => {
+                Self::Config { device, revision, status, text }
+            }
+        }
+    }
 }
 
 /// What the other threads tell the feed.

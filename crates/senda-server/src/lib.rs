@@ -23,7 +23,6 @@ mod feed; // what is stored, as it lands
 mod http; // /healthz, /readyz, and where the API hangs
 pub mod json; // values as text and JSON
 mod live; // who is here, how fast
-mod orders; // the store's part in what goes to devices
 pub mod raw; // devices that don't speak Senda/1
 mod settings; // what devices should be set to
 mod stats; // figures for people and programs

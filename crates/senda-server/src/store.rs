@@ -7,14 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_chann
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use senda_session::collector::{Fate, Mark, Notice, StreamState, Token, Verdict, What};
-use senda_store::{HelloReport, Landing, Outcome, Writer};
-use senda_wire::ErrorCode;
+use senda_keeper::{Effect, Keeper, rows_stored};
+use senda_store::{Landing, Outcome, Verdict, What, Writer};
 
 use crate::engine::{Input, utc_us};
-use crate::feed::Feed;
+use crate::feed::{Feed, Item};
 use crate::live::Live;
-use crate::orders::{Conclusion, Step};
 use crate::raw::{RawLanding, RawVerdict};
 use crate::stats::Stats;
 use crate::wake::Waker;
@@ -36,39 +34,12 @@ const SLICE_EVERY: Duration = Duration::from_millis(20);
 /// A sweep of retention visits every device; it begins that often.
 const RETENTION_EVERY: Duration = Duration::from_secs(300);
 
-/// What the engine asks of the store.
+/// What the other threads ask of the store.
 pub(crate) enum Request {
-    Open {
-        token: Token,
-        device: Arc<str>,
-        stream: u64,
-    },
-    Land {
-        token: Token,
-        device: Arc<str>,
-        stream: u64,
-        received_us: i64,
-        what: What,
-    },
-    Record {
-        token: Token,
-        device: Arc<str>,
-        command_id: u32,
-    },
-    Notice {
-        device: Arc<str>,
-        stream: u64,
-        transport: &'static str,
-        software: String,
-        notice: Notice,
-    },
-    Conclude(Conclusion),
+    /// What the engine asks.
+    Engine(senda_keeper::Request),
     /// A row of a device that doesn't speak Senda/1.
     Raw(RawLanding),
-    /// What waits for a device.
-    Orders {
-        device: Arc<str>,
-    },
     /// Anything else, after the commit of what was asked before.
     Call(Call),
     Stop,
@@ -95,8 +66,8 @@ pub(crate) fn spawn(
     let interval = config.engine.commit_interval;
     let inbox_behind = config.store.inbox_bytes_max / 4;
     let checkpoints = spawn_checkpointer(&writer)?;
-    let keeper = Keeper {
-        writer,
+    let thread = Thread {
+        keeper: Keeper::new(writer),
         interval,
         inbox_behind,
         requests,
@@ -111,10 +82,10 @@ pub(crate) fn spawn(
         next_sweep: Instant::now(),
         sweeping: false,
     };
-    std::thread::Builder::new().name("senda-store".into()).spawn(move || keeper.run())
+    std::thread::Builder::new().name("senda-store".into()).spawn(move || thread.run())
 }
 
-/// Checkpoints cost milliseconds; on a thread of their own no commit waits for them. It ends with the keeper.
+/// Checkpoints cost milliseconds; on a thread of their own no commit waits for them. It ends with the store thread.
 fn spawn_checkpointer(writer: &Writer) -> io::Result<SyncSender<()>> {
     let (sender, due) = sync_channel(1);
     match writer.checkpointer() {
@@ -133,8 +104,8 @@ fn spawn_checkpointer(writer: &Writer) -> io::Result<SyncSender<()>> {
     Ok(sender)
 }
 
-pub(crate) struct Keeper {
-    pub(crate) writer: Writer,
+struct Thread {
+    keeper: Keeper,
     /// How long a commit gathers.
     interval: Duration,
     /// Bytes of the inbox from which on filing gets more time.
@@ -144,8 +115,8 @@ pub(crate) struct Keeper {
     waker: Waker,
     stats: Arc<Stats>,
     checkpoints: SyncSender<()>,
-    pub(crate) live: Arc<Live>,
-    pub(crate) feed: Feed,
+    live: Arc<Live>,
+    feed: Feed,
     /// Blobs that the feed was given, or would have been.
     landed: u64,
     accepting: bool,
@@ -154,33 +125,18 @@ pub(crate) struct Keeper {
     sweeping: bool,
 }
 
-/// Everything that waited, in order of what has to be done first.
+/// Who waits for a verdict beside the engine: a raw listener.
+type RawWaiter = Box<dyn FnOnce(RawVerdict) + Send>;
+
+/// Everything that waited.
 #[derive(Default)]
 struct Batch {
-    landings: Vec<Landing>,
-    /// For each landing: who waits for its verdict.
-    waiting: Vec<Waiter>,
-    /// Answered after the commit: the marks then include every landing before. Spec §6.4.
-    opens: Vec<(Token, Arc<str>, u64)>,
-    /// In the order of the engine: that a command did not leave must not undo that it leaves again, and a DONE may stand in
-    /// the batch of the HELLO before it.
-    steps: Vec<Step>,
-    /// Devices for which something may wait.
-    waiting_for: Vec<Arc<str>>,
+    asked: senda_keeper::Batch<RawWaiter>,
     calls: Vec<Call>,
     stop: bool,
 }
 
-/// Who waits for a verdict.
-enum Waiter {
-    Nobody,
-    /// The engine.
-    Engine(Token),
-    /// A raw listener.
-    Raw(Box<dyn FnOnce(RawVerdict) + Send>),
-}
-
-impl Keeper {
+impl Thread {
     fn run(mut self) {
         let mut wait = Duration::ZERO;
         loop {
@@ -250,88 +206,28 @@ impl Keeper {
     fn commit(&mut self, batch: Batch) {
         let now = utc_us();
         let follows = self.feed.is_wanted();
-        self.writer.follow(follows);
-        let verdicts = if batch.landings.is_empty() {
-            Vec::new()
-        } else {
-            self.writer.land(&batch.landings, now)
-        };
-        self.count(&batch.landings, &verdicts, now);
-        let mut answers: Vec<(Token, Verdict)> = Vec::new();
-        for (waiter, verdict) in batch.waiting.into_iter().zip(verdicts) {
-            match waiter {
-                Waiter::Nobody => {}
-                Waiter::Engine(token) => answers.push((token, translate(verdict))),
-                Waiter::Raw(done) => done(translate_raw(&verdict)),
-            }
-        }
-        if !answers.is_empty() {
-            self.tell(Input::Verdicts(answers));
-        }
-        self.take_steps(batch.steps, now);
-        for (token, device, stream) in batch.opens {
-            let state = self.stream(&device, stream);
-            let orders = state.as_ref().map_or_else(Vec::new, |_| self.orders(&device, now));
-            self.tell(Input::Stream(token, state, orders));
-        }
-        for device in batch.waiting_for {
-            let orders = self.orders(&device, now);
-            if !orders.is_empty() {
-                self.tell(Input::Orders(device, orders));
-            }
-        }
+        let Batch { asked, calls, .. } = batch;
+        let lands = !asked.landings().is_empty();
+        self.keeper.writer_mut().follow(follows);
+        let Self { keeper, stats, live, feed, engine, .. } = self;
+        keeper.commit(asked, now, &mut |effect| match effect {
+            Effect::Landed(landings, verdicts) => count(stats, live, landings, verdicts, now),
+            // The engine is gone only after a panic; the commit stands all the same.
+            Effect::Answer(answer) => drop(engine.send(Input::Answer(answer))),
+            Effect::Verdict(done, verdict) => done(translate_raw(&verdict)),
+            Effect::Changed(change) => feed.tell(Item::from(change)),
+        });
         self.waker.wake();
-        if !follows && !batch.landings.is_empty() {
+        if !follows && lands {
             self.landed += 1; // A gap: what nobody was shown may have been a schema.
         }
-        for blob in self.writer.take_landed() {
+        for blob in self.keeper.writer_mut().take_landed() {
             self.feed.landed(self.landed, blob);
             self.landed += 1;
         }
-        for call in batch.calls {
-            call(&mut self.writer, now);
+        for call in calls {
+            call(self.keeper.writer_mut(), now);
         }
-    }
-
-    fn stream(&mut self, device: &str, stream: u64) -> Option<StreamState> {
-        match self.writer.stream(device, stream, utc_us()) {
-            Ok(state) => {
-                let mark = Mark { next_row: state.next_row, ranges: state.ranges };
-                let schemas = state
-                    .schemas
-                    .into_iter()
-                    .map(|(id, description)| (id, description.to_vec()))
-                    .collect();
-                Some(StreamState { mark, schemas, config: None })
-            }
-            Err(error) => {
-                tracing::error!(%error, "can't read the state of a stream");
-                None
-            }
-        }
-    }
-
-    fn count(&self, landings: &[Landing], verdicts: &[senda_store::Verdict], now: i64) {
-        if landings.is_empty() {
-            return;
-        }
-        let failed = verdicts.iter().find_map(|verdict| match &verdict.outcome {
-            Outcome::Failed(reason) => Some(reason.clone()),
-            _ => None,
-        });
-        match failed {
-            Some(reason) => {
-                Stats::add(&self.stats.commits_failed, 1);
-                tracing::error!(%reason, "commit failed; nothing of it is acknowledged, and the devices send it again");
-            }
-            None => Stats::add(&self.stats.commits, 1),
-        }
-        let rows = landings.iter().zip(verdicts).filter_map(|(landing, verdict)| {
-            let rows = rows_stored(landing, verdict);
-            (rows > 0).then_some((&*landing.device, rows))
-        });
-        Stats::add(&self.stats.rows_stored, rows.clone().map(|(_, rows)| rows).sum());
-        self.live.note_rows(now, rows);
     }
 
     /// Some steps of filing while requests are waiting; as many as there are otherwise. Returns when it goes on.
@@ -339,7 +235,7 @@ impl Keeper {
         let begin = Instant::now();
         loop {
             let now = utc_us();
-            let filing = match self.writer.file(now, STEP_ROWS) {
+            let filing = match self.keeper.writer_mut().file(now, STEP_ROWS) {
                 Ok(filing) => filing,
                 Err(error) => {
                     tracing::error!(%error, "filing failed; it is tried again");
@@ -362,7 +258,7 @@ impl Keeper {
 
     /// The last filing of a server that stops. What is left is filed after the next start.
     fn file_the_rest(&mut self) {
-        let filed = self.writer.file_all(utc_us());
+        let filed = self.keeper.writer_mut().file_all(utc_us());
         match filed {
             Ok(()) => self.stats.inbox_bytes.store(0, Ordering::Relaxed),
             Err(error) => tracing::error!(%error, "what has landed is filed at the next start"),
@@ -374,7 +270,7 @@ impl Keeper {
         if Instant::now() < self.next_sweep {
             return;
         }
-        let more = self.writer.retain(utc_us(), STEP_ROWS);
+        let more = self.keeper.writer_mut().retain(utc_us(), STEP_ROWS);
         self.sweeping = matches!(more, Ok(true));
         match more {
             Ok(true) => self.next_sweep = Instant::now() + SLICE_EVERY,
@@ -387,163 +283,67 @@ impl Keeper {
     }
 
     fn tell_accepting(&mut self) {
-        let accepting = self.writer.is_accepting(utc_us());
+        let accepting = self.keeper.writer_mut().is_accepting(utc_us());
         if accepting != self.accepting {
             self.accepting = accepting;
             tracing::warn!(accepting, "the store's inbox");
-            self.tell(Input::Accepting(accepting));
+            let _ = self.engine.send(Input::Accepting(accepting)); // Gone only after a panic.
             self.waker.wake();
         }
-    }
-
-    pub(crate) fn tell(&self, input: Input) {
-        // The engine is gone only after a panic; the commit stands all the same.
-        let _ = self.engine.send(input);
     }
 }
 
 impl Batch {
     fn add(&mut self, request: Request) {
         match request {
-            Request::Open { token, device, stream } => self.opens.push((token, device, stream)),
-            Request::Land { token, device, stream, received_us, what } => {
-                let waiter = Waiter::Engine(token);
-                self.land(waiter, device, stream, received_us, translate_what(what));
-            }
+            Request::Engine(request) => self.asked.add(request, utc_us()),
             Request::Raw(landing) => self.land_raw(landing),
-            Request::Record { token, device, command_id } => {
-                self.steps.push(Step::Record(token, device, command_id));
-            }
-            Request::Conclude(conclusion) => self.steps.push(Step::Conclude(conclusion)),
-            Request::Orders { device } => self.waiting_for.push(device),
             Request::Call(call) => self.calls.push(call),
-            Request::Notice { device, stream, transport, software, notice } => {
-                if let Notice::Welcomed { config_rev, last_command_id, downlink, .. } = notice {
-                    let device = device.clone();
-                    let hello = HelloReport { device, config_rev, last_command_id, downlink };
-                    self.steps.push(Step::Hello(hello));
-                }
-                if let Some(what) = translate_notice(transport, software, notice) {
-                    self.land(Waiter::Nobody, device, stream, utc_us(), what);
-                }
-            }
             Request::Stop => self.stop = true,
         }
     }
 
     /// Says what the stream is first, if the store does not know.
     fn land_raw(&mut self, landing: RawLanding) {
-        use senda_store::What;
         let RawLanding { device, stream, received_us, begin, row, body, done } = landing;
+        let landing =
+            |what| Landing { device: device.clone(), stream, received: received_us, what };
         if let Some((transport, software, description)) = begin {
-            for what in [
-                What::Seen { transport: transport.into(), software },
-                What::Declare { id: 0, description },
-            ] {
-                self.land(Waiter::Nobody, device.clone(), stream, received_us, what);
-            }
+            let seen = What::Seen { transport: transport.into(), software };
+            self.asked.land(None, landing(seen));
+            self.asked.land(None, landing(What::Declare { id: 0, description }));
         }
         let what =
             What::Rows { first: row, count: 1, sparse: false, schema: 0, body, refused: vec![] };
-        self.land(Waiter::Raw(done), device, stream, received_us, what);
-    }
-
-    fn land(
-        &mut self,
-        waiter: Waiter,
-        device: Arc<str>,
-        stream: u64,
-        received: i64,
-        what: senda_store::What,
-    ) {
-        self.landings.push(Landing { device, stream, received, what });
-        self.waiting.push(waiter);
+        self.asked.land(Some(done), landing(what));
     }
 }
 
-/// Rows that a landing put on the disk; those that were refused are resolved, not stored.
-fn rows_stored(landing: &Landing, verdict: &senda_store::Verdict) -> u64 {
-    match (&landing.what, &verdict.outcome) {
-        (
-            senda_store::What::Rows { count, refused, .. },
-            Outcome::Stored | Outcome::PartlyDuplicate,
-        ) => u64::from(*count).saturating_sub(refused.len() as u64),
-        _ => 0,
+fn count(stats: &Stats, live: &Live, landings: &[Landing], verdicts: &[Verdict], now: i64) {
+    if landings.is_empty() {
+        return;
     }
-}
-
-/// The engine's words in the store's.
-fn translate_what(what: What) -> senda_store::What {
-    use senda_store::What as To;
-    match what {
-        What::Rows { first, count, sparse, schema, body, refused } => {
-            let refused =
-                refused.into_iter().map(|index| (index, ErrorCode::BAD_VALUE.0)).collect();
-            To::Rows { first, count, sparse, schema, body, refused }
-        }
-        What::Unreadable { first, count, kind, body } => To::RefusedMessage {
-            first,
-            count: count.into(),
-            code: ErrorCode::BAD_BODY.0,
-            kind,
-            body,
-        },
-        What::Skip { first, count, cause } => To::Skip { first, count, cause },
-        What::Counts { row, made, causes } => To::Counts { row, made, causes },
-        What::Unacked { counter, count, schema, body, .. } => {
-            To::Unacked { counter, count, schema, body }
-        }
-        What::Declare { id, description } => To::Declare { id, description },
-        What::Clock(clock) => {
-            let (offset_us, uncertainty_us, kind) =
-                (clock.offset, clock.uncertainty, clock.clock.code());
-            To::Clock { offset_us, uncertainty_us, kind }
-        }
-    }
-}
-
-/// Notices that are worth keeping.
-fn translate_notice(
-    transport: &str,
-    software: String,
-    notice: Notice,
-) -> Option<senda_store::What> {
-    use senda_store::What as To;
-    let event = |kind: &str, text: String| Some(To::Event { kind: kind.into(), text });
-    match notice {
-        Notice::Welcomed { .. } => Some(To::Seen { transport: transport.into(), software }),
-        Notice::Displaced => {
-            event("displaced", "a ninth session of the device ended this one".into())
-        }
-        Notice::TwoStreams { other } => {
-            event("two-streams", format!("stream {other:016x} is live beside this one"))
-        }
-        Notice::Snapshot { next_row, high_row } => event(
-            "snapshot",
-            format!(
-                "the device would give row {next_row} next, row {high_row} is already resolved"
-            ),
-        ),
+    let failed = verdicts.iter().find_map(|verdict| match &verdict.outcome {
+        Outcome::Failed(reason) => Some(reason.clone()),
         _ => None,
+    });
+    match failed {
+        Some(reason) => {
+            Stats::add(&stats.commits_failed, 1);
+            tracing::error!(%reason, "commit failed; nothing of it is acknowledged, and the devices send it again");
+        }
+        None => Stats::add(&stats.commits, 1),
     }
-}
-
-/// The store's words in the engine's.
-fn translate(verdict: senda_store::Verdict) -> Verdict {
-    let fate = match verdict.outcome {
-        Outcome::Stored | Outcome::PartlyDuplicate => Fate::Stored,
-        Outcome::Duplicate => Fate::Duplicate,
-        Outcome::Window => Fate::NoRange,
-        Outcome::UnknownSchema => Fate::NoSchema,
-        Outcome::Conflict | Outcome::TooManySchemas => Fate::Conflict,
-        Outcome::Invalid | Outcome::Failed(_) => Fate::Failed,
-    };
-    let mark = Mark { next_row: verdict.next_row, ranges: verdict.ranges };
-    Verdict { fate, mark, refused: verdict.refused }
+    let rows = landings.iter().zip(verdicts).filter_map(|(landing, verdict)| {
+        let rows = rows_stored(landing, verdict);
+        (rows > 0).then_some((&*landing.device, rows))
+    });
+    Stats::add(&stats.rows_stored, rows.clone().map(|(_, rows)| rows).sum());
+    live.note_rows(now, rows);
 }
 
 /// The store's words in a raw listener's.
-fn translate_raw(verdict: &senda_store::Verdict) -> RawVerdict {
+fn translate_raw(verdict: &Verdict) -> RawVerdict {
     match verdict.outcome {
         _ if verdict.outcome.is_durable() => RawVerdict::Stored,
         Outcome::UnknownSchema | Outcome::Invalid => RawVerdict::NoSchema,
@@ -555,7 +355,8 @@ fn translate_raw(verdict: &senda_store::Verdict) -> RawVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use senda_session::collector::Outcome as End;
+    use senda_keeper::{Answer, Conclusion};
+    use senda_session::collector::{Outcome as End, Token};
     use senda_store::{CommandState, Reader};
     use senda_wire::MessageType;
 
@@ -568,7 +369,7 @@ mod tests {
         let mut writer = open(&config).unwrap();
         let now = utc_us();
         let event = |received| {
-            let what = senda_store::What::Event { kind: "old".into(), text: String::new() };
+            let what = What::Event { kind: "old".into(), text: String::new() };
             Landing { device: "gh-7".into(), stream: 1, received, what }
         };
         let old: Vec<Landing> = (0..3_000).map(|age| event(now - 7_200_000_000 - age)).collect();
@@ -623,9 +424,9 @@ mod tests {
             })
         };
         (0..2 * BATCH_MAX).for_each(|_| requests.send(record()).unwrap());
-        let keeper = Keeper {
+        let thread = Thread {
             checkpoints: spawn_checkpointer(&writer).unwrap(),
-            writer,
+            keeper: Keeper::new(writer),
             interval: Duration::ZERO,
             inbox_behind: 0,
             requests: receiver,
@@ -639,7 +440,7 @@ mod tests {
             next_sweep: Instant::now(),
             sweeping: false,
         };
-        assert!(keeper.gather(record()).landings.is_empty());
+        assert!(thread.gather(record()).asked.landings().is_empty());
         assert_eq!(answers.try_iter().count(), BATCH_MAX);
         feed.stop();
         feed_thread.join().unwrap();
@@ -660,8 +461,9 @@ mod tests {
         let device: Arc<str> = "gh-7".into();
         let (kind, outcome) = (MessageType::Command, End::NoTaker);
         let conclusion = Conclusion { device: device.clone(), kind, id: 1, raised: false, outcome };
-        requests.send(Request::Conclude(conclusion)).unwrap();
-        requests.send(Request::Record { token: Token(1), device, command_id: 1 }).unwrap();
+        requests.send(Request::Engine(senda_keeper::Request::Conclude(conclusion))).unwrap();
+        let record = senda_keeper::Request::Record { token: Token(1), device, command_id: 1 };
+        requests.send(Request::Engine(record)).unwrap();
         requests.send(Request::Stop).unwrap();
         let (waker, live) = (Waker::new().unwrap(), Arc::new(Live::default()));
         let stats = Arc::new(Stats::default());
@@ -670,7 +472,7 @@ mod tests {
         store.join().unwrap();
         feed.stop();
         feed_thread.join().unwrap();
-        assert!(matches!(inputs.recv(), Ok(Input::Recorded(Token(1), true))));
+        assert!(matches!(inputs.recv(), Ok(Input::Answer(Answer::Recorded(Token(1), true)))));
         let command = Reader::open(dir.path()).unwrap().command("gh-7", 1).unwrap().unwrap();
         assert_eq!(command.state, CommandState::Sent, "it leaves: it must never leave again");
     }

@@ -6,12 +6,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use senda_keeper::alert_order;
 use senda_store::{AlertRecord, NoticeRecord, Sample, StoreError, Writer};
 
 use crate::StartError;
 use crate::alerts::outward::{Fate, Outcome, Outward, Report, Target};
 use crate::alerts::{Change, Key, Rule, Seen, Severity, Standing, Transition, Watcher, to_record};
-use crate::control::alert_order;
 use crate::engine::{Input, utc_us};
 use crate::feed::Item;
 use crate::store::Request;

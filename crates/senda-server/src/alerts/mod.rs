@@ -11,7 +11,7 @@
 
 pub mod outward; // webhooks and programs
 
-mod message; // a transition as the body of an ALERT
+mod message; // a transition as the store keeps it
 mod quantity; // a value with type and unit: as number, text, JSON
 mod rule; // what to watch for, and what makes no sense
 mod state; // one rule on one value: hysteresis, holding, rates
@@ -20,8 +20,9 @@ mod transition; // what happens to alerts
 mod watched; // one rule on one device: transitions and dues
 mod watcher; // all rules on all devices
 
-pub use message::{alert_body, to_record};
+pub use message::to_record;
 pub use quantity::Quantity;
 pub use rule::{Condition, Expected, Hold, Problem, Rule, RuleError, Severity, Side, check_rules};
+pub use senda_keeper::alert_body;
 pub use transition::{Change, Complaint, Key, Seen, Standing, Transition};
 pub use watcher::{STATES_MAX, Watcher};

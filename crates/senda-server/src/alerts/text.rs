@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use senda_keeper::cut;
 use senda_wire::registry::TEXT_MAX;
 
 use super::rule::{Condition, Rule, Side};
@@ -134,18 +135,6 @@ pub(super) fn time_unit(per: Duration) -> String {
 /// The text with each control character as a space: some of it came from devices, and goes to terminals.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// The text, or as much of its beginning as fits `max` bytes, with an ellipsis.
-pub(super) fn cut(text: &str, max: usize) -> String {
-    const ELLIPSIS: &str = "…";
-    if text.len() <= max {
-        return text.to_owned();
-    }
-    let Some(room) = max.checked_sub(ELLIPSIS.len()) else {
-        return String::new();
-    };
-    format!("{}{ELLIPSIS}", &text[..text.floor_char_boundary(room)])
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use super::report::Report;
 use super::schedule::Attempt;
 use super::target::Exec;
-use crate::alerts::text::{clean, cut};
+use crate::alerts::text::clean;
+use senda_keeper::cut;
 
 /// The end of the standard error that is kept.
 const TAIL_MAX: usize = 4096;

@@ -12,7 +12,8 @@ use ureq::{Agent, Body};
 use super::report::Report;
 use super::schedule::Attempt;
 use super::target::{TargetError, Webhook};
-use crate::alerts::text::{clean, cut};
+use crate::alerts::text::clean;
+use senda_keeper::cut;
 
 /// Of an answer that refuses, so much is repeated for the operator.
 const ANSWER_MAX: u64 = 200;
