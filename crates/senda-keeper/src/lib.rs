@@ -45,11 +45,13 @@ mod batch; // what is asked at one time, in the order in which it is done
 mod keeper; // one commit
 
 mod alert; // the body of an ALERT
+mod desk; // what is on its way to devices
 mod orders; // what waits for devices, and what became of it
 mod words; // the engine's words in the store's, and back
 
 pub use alert::{alert_body, cut};
 pub use batch::Batch;
+pub use desk::{Desk, config_order};
 pub use keeper::{Effect, Keeper};
 pub use orders::{ALERT_TTL_US, alert_order, command_order};
 pub use request::{Answer, Change, Conclusion, Request};

@@ -3,7 +3,7 @@
 //! One turn: sleep until something is there or a timer is due; read datagrams; take what connections and the store
 //! sent; fire timers; hand events to the store; send. Each part is bounded, so that none starves the others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use senda_keeper::{Answer, Conclusion, Request};
+use senda_keeper::{Answer, Desk, Request, config_order};
 use senda_session::Instant;
 use senda_session::collector::{
     self, Collector, Downlink, Event, Notice, Now, Outcome, Peer, StreamState, Token, Transmit,
@@ -73,14 +73,8 @@ pub(crate) struct Engine {
     pause_at: usize,
     desired: Arc<DesiredSet>,
     live: Arc<Live>,
-    /// What is on its way to devices: of an ALERT, which of its states, in order.
-    ordered: BTreeMap<(Arc<str>, u8, u32), VecDeque<bool>>,
-    /// Devices for which more may wait in the store than what is on its way.
-    waiting_for: BTreeSet<Arc<str>>,
-    /// HELLOs that wait for the store: device, stream, software.
-    opening: BTreeMap<Token, (Arc<str>, u64, String)>,
-    /// Software of the devices that are welcomed in this turn.
-    software: HashMap<(Arc<str>, u64), String>,
+    /// HELLOs that wait for the store, and what is on its way to devices.
+    desk: Desk,
     trace: Option<Box<dyn TraceSink>>,
     stats: Arc<Stats>,
     epoch: std::time::Instant,
@@ -120,10 +114,7 @@ impl Engine {
             pause_at,
             desired,
             live,
-            ordered: BTreeMap::new(),
-            waiting_for: BTreeSet::new(),
-            opening: BTreeMap::new(),
-            software: HashMap::new(),
+            desk: Desk::default(),
             trace: config.trace,
             stats,
             epoch: std::time::Instant::now(),
@@ -260,21 +251,12 @@ impl Engine {
         state: Option<StreamState>,
         orders: Vec<Downlink>,
     ) {
-        let opening = self.opening.remove(&token);
-        let Some(mut state) = state else {
-            return self.collector.handle_stream_failed(token);
-        };
-        let Some((device, stream, software)) = opening else {
-            return self.collector.handle_stream(now, token, state);
-        };
-        state.config = self.desired.of(&device).map(|desired| collector::Settings {
-            revision: desired.revision(),
-            list: desired.list.clone(),
+        let desired = &self.desired;
+        let device = self.desk.take_stream(&mut self.collector, now, token, state, |device| {
+            desired.of(device).map(Desired::settings)
         });
-        self.software.insert((device.clone(), stream), software);
-        self.collector.handle_stream(now, token, state);
-        for order in orders {
-            self.order(now, &device, order);
+        if let Some(device) = device {
+            orders.into_iter().for_each(|order| self.order(now, &device, order));
         }
     }
 
@@ -282,24 +264,14 @@ impl Engine {
     fn order(&mut self, now: Now, device: &Arc<str>, order: Downlink) {
         // What has just ended without leaving is not on its way any more.
         self.perform_events();
-        let raised = order.kind == MessageType::Alert && order.body.get(12) == Some(&1); // Spec §5.19.
-        let key = (device.clone(), order.kind.code(), order.id);
-        let states = self.ordered.entry(key.clone()).or_default();
-        if states.contains(&raised) {
-            return;
-        }
-        states.push_back(raised);
-        if let Err(error) = self.collector.handle_down(now, device, order) {
+        if let Err(error) = self.desk.order(&mut self.collector, now, device, order) {
             tracing::error!(%error, device = &**device, "an order that can't be written");
-            self.ordered.remove(&key);
         }
     }
 
     /// Sends a CONFIG. The newest takes the place of what has not left, so that it may be on its way already.
     fn order_config(&mut self, now: Now, device: &Arc<str>, wanted: &Desired) {
-        let revision = wanted.revision();
-        let body = [&revision.to_be_bytes()[..], &wanted.list].concat();
-        let order = Downlink { kind: MessageType::Config, id: revision, body, ttl: None };
+        let order = config_order(&wanted.settings());
         if let Err(error) = self.collector.handle_down(now, device, order) {
             tracing::error!(%error, device = &**device, "settings that can't be written");
         }
@@ -323,28 +295,8 @@ impl Engine {
             self.live.note_config(&device, id);
             self.check_config(&device, id);
         }
-        let key = (device, kind.code(), id);
-        let ends = outcome != Outcome::Sent;
-        let raised = match self.ordered.get_mut(&key) {
-            Some(states) if ends => states.pop_front(),
-            Some(states) => states.front().copied(),
-            None => None,
-        };
-        if self.ordered.get(&key).is_some_and(VecDeque::is_empty) {
-            self.ordered.remove(&key);
-        }
-        let (device, raised) = (key.0, raised.unwrap_or(false));
-        let took = matches!(outcome, Outcome::Done { .. } | Outcome::Expired);
-        if took && kind != MessageType::Config && !self.has_ordered(&device) {
-            // A session holds so many orders: there may be more.
-            self.waiting_for.insert(device.clone());
-        }
-        self.request(Request::Conclude(Conclusion { device, kind, id, raised, outcome }));
-    }
-
-    fn has_ordered(&self, device: &Arc<str>) -> bool {
-        let of_device = (device.clone(), u8::MIN, u32::MIN)..=(device.clone(), u8::MAX, u32::MAX);
-        self.ordered.range(of_device).next().is_some()
+        let request = self.desk.conclude(device, kind, id, outcome);
+        self.request(request);
     }
 
     /// A device has answered a CONFIG: another one may be desired since it left.
@@ -362,7 +314,7 @@ impl Engine {
             self.transmit(&transmit);
             self.perform_events(); // A connection that takes no more ends.
         }
-        self.software.clear(); // A HELLO that was replaced meanwhile was not welcomed.
+        self.desk.end_turn();
     }
 
     fn perform_events(&mut self) {
@@ -370,16 +322,16 @@ impl Engine {
             self.perform_event(event);
         }
         // After what became of the orders before: what did not leave waits again.
-        for device in std::mem::take(&mut self.waiting_for) {
-            self.request(Request::Orders { device });
+        for request in self.desk.take_waiting() {
+            self.request(request);
         }
     }
 
     fn perform_event(&mut self, event: Event) {
         match event {
             Event::Open { token, device, stream, software } => {
-                self.opening.insert(token, (device.clone(), stream, software));
-                self.request(Request::Open { token, device, stream });
+                let request = self.desk.open(token, device, stream, software);
+                self.request(request);
             }
             Event::Land { token, device, stream, received_us, what } => {
                 self.request(Request::Land { token, device, stream, received_us, what });
@@ -394,10 +346,8 @@ impl Engine {
                 self.log_notice(&device, stream, peer, notice);
                 let transport = transport_of(peer);
                 self.note_presence(&device, stream, transport, notice);
-                let key = (device, stream);
-                let software = self.software.remove(&key).unwrap_or_default();
-                let (device, stream) = key;
-                self.request(Request::Notice { device, stream, transport, software, notice });
+                let request = self.desk.notice(device, stream, transport, notice);
+                self.request(request);
             }
             Event::Received { peer, bytes } => self.trace_message(Direction::Up, peer, &bytes),
             Event::Drop { peer, reason } => {
@@ -439,7 +389,7 @@ impl Engine {
             Notice::Replaced | Notice::Displaced | Notice::Left | Notice::TimedOut => {
                 if self.live.end(device, stream) {
                     // What that session did not get is for one that lives.
-                    self.waiting_for.insert(device.clone());
+                    self.desk.wait_for(device.clone());
                 }
             }
             Notice::TwoStreams { .. } | Notice::Snapshot { .. } | Notice::Moved => {}

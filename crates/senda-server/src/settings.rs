@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use senda_session::collector::Settings;
 use senda_store::SettingsRecord;
 
 /// What devices should be set to at the moment, for whoever has to know.
@@ -31,6 +32,11 @@ impl Desired {
             0 => crc32(&self.list).max(1),
             given => given,
         }
+    }
+
+    /// As the engine wants them.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { revision: self.revision(), list: self.list.clone() }
     }
 }
 
