@@ -21,8 +21,12 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(crate) fn open(dir: &Path, shared: Arc<Shared>) -> Result<Self, OpenError> {
-        let conn = database::open_to_checkpoint(&database_path(dir))?;
+    pub(crate) fn open(
+        dir: &Path,
+        vfs: Option<&str>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, OpenError> {
+        let conn = database::open_to_checkpoint(&database_path(dir), vfs)?;
         shared.attached.store(true, Ordering::Relaxed);
         Ok(Self { conn, shared })
     }

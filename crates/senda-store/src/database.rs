@@ -16,8 +16,11 @@ pub(crate) fn database_path(dir: &Path) -> PathBuf {
     dir.join("senda.db")
 }
 
-/// Makes the directory and takes its lock, which is held as long as the file is open.
-pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+/// Makes the directory and takes its lock, which is held as long as the file is open. A virtual disk has neither.
+pub(crate) fn lock(dir: &Path, vfs: Option<&str>) -> Result<Option<File>, OpenError> {
+    if vfs.is_some() {
+        return Ok(None);
+    }
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Io { path, source }
@@ -31,7 +34,7 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
         .open(&path)
         .map_err(io(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
     }
@@ -41,12 +44,16 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
 ///
 /// What is in the log may be in the page cache alone, left there by a sync that failed: it is brought into the database
 /// and the log is emptied before anything counts as durable.
-pub(crate) fn open_to_write(path: &Path, cache_kib: i32) -> Result<Connection, OpenError> {
+pub(crate) fn open_to_write(
+    path: &Path,
+    vfs: Option<&str>,
+    cache_kib: i32,
+) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let explain = |error| explain(path, error);
-    let conn = Connection::open_with_flags(path, flags).map_err(explain)?;
+    let conn = connect(path, flags, vfs).map_err(explain)?;
     // A file that is refused is not touched.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(explain)?;
     conn.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
@@ -60,10 +67,10 @@ pub(crate) fn open_to_write(path: &Path, cache_kib: i32) -> Result<Connection, O
 }
 
 /// Opens the database that the writer has open, to copy its log.
-pub(crate) fn open_to_checkpoint(path: &Path) -> Result<Connection, OpenError> {
+pub(crate) fn open_to_checkpoint(path: &Path, vfs: Option<&str>) -> Result<Connection, OpenError> {
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags)?;
+        let conn = connect(path, flags, vfs)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         conn.execute_batch(SYNCS)?;
         Ok(conn)
@@ -72,14 +79,19 @@ pub(crate) fn open_to_checkpoint(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Opens the database for reading alone.
-pub(crate) fn open_to_read(dir: &Path) -> Result<Connection, OpenError> {
+pub(crate) fn open_to_read(dir: &Path, vfs: Option<&str>) -> Result<Connection, OpenError> {
     let path = database_path(dir);
-    if !path.exists() {
+    if vfs.is_none() && !path.exists() {
         return Err(OpenError::Missing { dir: dir.to_owned() });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let explain = |error| explain(&path, error);
-    let conn = Connection::open_with_flags(&path, flags).map_err(explain)?;
+    let conn = match connect(&path, flags, vfs) {
+        Err(error) if vfs.is_some() && code_of(&error) == Some(ErrorCode::CannotOpen) => {
+            return Err(OpenError::Missing { dir: dir.to_owned() });
+        }
+        other => other.map_err(explain)?,
+    };
     conn.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
     if check_version(&conn, &path)? {
         return Err(OpenError::Missing { dir: dir.to_owned() });
@@ -87,6 +99,14 @@ pub(crate) fn open_to_read(dir: &Path) -> Result<Connection, OpenError> {
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;").map_err(explain)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+/// Opens the file with SQLite's own VFS, or with another.
+fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    match vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+    }
 }
 
 /// What a checkpoint did.

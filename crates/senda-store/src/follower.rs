@@ -28,7 +28,13 @@ impl Follower {
     /// # Errors
     /// [`OpenError`], as [`Reader::open`].
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self { reader: Reader::open(dir)?, parts: LandedParts::default() })
+        Self::open_on(dir, None)
+    }
+
+    /// As [`Follower::open`], on the VFS of [`Options::vfs`](crate::Options).
+    #[doc(hidden)]
+    pub fn open_on(dir: &Path, vfs: Option<&str>) -> Result<Self, OpenError> {
+        Ok(Self { reader: Reader::open_on(dir, vfs)?, parts: LandedParts::default() })
     }
 
     /// Decodes one landed blob. Blobs must come in the order of their commits; some may be left out.

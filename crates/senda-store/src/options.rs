@@ -28,6 +28,10 @@ pub struct Options {
     pub schemas_max: usize,
     /// What goes, and when.
     pub retention: Retention,
+    /// Name of the SQLite VFS that has the database, such as a virtual disk; `None`: the system's files. With it there
+    /// is no directory to make and no lock to take: nobody else may write.
+    #[doc(hidden)]
+    pub vfs: Option<String>,
     /// Makes the writer's I/O fail, in tests.
     #[doc(hidden)]
     pub fault: FaultHook,
@@ -45,6 +49,7 @@ impl Default for Options {
             streams_cached_max: 65_536,
             schemas_max: 1_000,
             retention: Retention::default(),
+            vfs: None,
             fault: FaultHook::default(),
         }
     }

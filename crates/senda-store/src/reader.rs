@@ -76,7 +76,13 @@ impl Reader {
     /// # Errors
     /// [`OpenError::Missing`], [`OpenError::Newer`], [`OpenError::Damaged`] and the like.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let conn = database::open_to_read(dir)?;
+        Self::open_on(dir, None)
+    }
+
+    /// As [`Reader::open`], on the VFS of [`Options::vfs`](crate::Options).
+    #[doc(hidden)]
+    pub fn open_on(dir: &Path, vfs: Option<&str>) -> Result<Self, OpenError> {
+        let conn = database::open_to_read(dir, vfs)?;
         let path = database::database_path(dir);
         let stop = Stop { asked: None, ticks: Arc::default() };
         let mut reader = Self { conn, stop, path };

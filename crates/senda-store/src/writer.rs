@@ -35,7 +35,7 @@ pub struct Writer {
     log: Arc<Shared>,
     /// What lands is kept for a follower.
     follows: bool,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What WELCOME and the engine need to know of a stream. Spec §5.3, §5.4c.
@@ -91,7 +91,7 @@ impl Writer {
     /// # Errors
     /// [`OpenError`]: each says what to do about it.
     pub fn open(dir: &Path, options: Options, now: i64) -> Result<Self, OpenError> {
-        let lock = database::lock(dir)?;
+        let lock = database::lock(dir, options.vfs.as_deref())?;
         let log = Arc::new(Shared::default());
         let store = Store::open(dir, &options, &log)?;
         tracing::info!(dir = %dir.display(), inbox_bytes = store.inbox_bytes, now, "store open");
@@ -184,7 +184,7 @@ impl Writer {
     /// # Errors
     /// [`OpenError`], as [`Writer::open`].
     pub fn checkpointer(&self) -> Result<Checkpointer, OpenError> {
-        Checkpointer::open(&self.dir, Arc::clone(&self.log))
+        Checkpointer::open(&self.dir, self.options.vfs.as_deref(), Arc::clone(&self.log))
     }
 
     /// What waits for filing.
@@ -353,7 +353,7 @@ impl Store {
     /// Opens the database and rebuilds what is kept in memory.
     fn open(dir: &Path, options: &Options, shared: &Arc<Shared>) -> Result<Self, OpenError> {
         let path = database::database_path(dir);
-        let mut conn = database::open_to_write(&path, CACHE_KIB)?;
+        let mut conn = database::open_to_write(&path, options.vfs.as_deref(), CACHE_KIB)?;
         let log = Log::new(Arc::clone(shared));
         let shared = Arc::clone(shared);
         let hook = move |_: &mut rusqlite::hooks::Wal, count| {
