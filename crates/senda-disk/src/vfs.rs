@@ -287,6 +287,9 @@ unsafe extern "C" fn read(
     len: c_int,
     offset: ffi::sqlite3_int64,
 ) -> c_int {
+    if len > LEN_MAX {
+        return ffi::SQLITE_IOERR_READ;
+    }
     let (len, offset) = (usize::try_from(len).unwrap_or(0), u64::try_from(offset).unwrap_or(0));
     // SAFETY: `file` is open, and `buffer` has room for `len` bytes, which a slice may hold once they are set.
     let (open, buffer) = unsafe {
@@ -316,6 +319,9 @@ unsafe extern "C" fn write(
     len: c_int,
     offset: ffi::sqlite3_int64,
 ) -> c_int {
+    if len > LEN_MAX {
+        return ffi::SQLITE_IOERR_WRITE;
+    }
     let (len, offset) = (usize::try_from(len).unwrap_or(0), u64::try_from(offset).unwrap_or(0));
     // SAFETY: `file` is open, and `buffer` has `len` bytes.
     let (open, buffer) =
@@ -623,6 +629,8 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 const SLOT_BYTES: c_int = size_of::<Slot>() as c_int;
 /// The longest name of a file.
 const NAME_MAX: c_int = 512;
+/// As much as SQLite's VFS for Unix reads and writes at a time.
+const LEN_MAX: c_int = 0x1_FFFF;
 /// Files whose name SQLite's VFS for Unix makes durable at their first sync.
 const JOURNALS: c_int =
     ffi::SQLITE_OPEN_MAIN_JOURNAL | ffi::SQLITE_OPEN_SUPER_JOURNAL | ffi::SQLITE_OPEN_WAL;

@@ -31,12 +31,17 @@ impl Checkpointer {
         Ok(Self { conn, shared })
     }
 
-    /// Copies what is in the log now, as far as readers allow.
+    /// Copies what is in the log now, as far as readers allow. Nothing while the writer is recovering.
     ///
     /// # Errors
-    /// [`StoreError::Sqlite`]: nothing is lost; what was not copied stays in the log.
+    /// [`StoreError::Sqlite`]: a sync may have failed, and with it frames that the writer has left to the next one. So the
+    /// writer recovers before it lands anything more.
     pub fn run(&mut self) -> Result<(), StoreError> {
-        let done = database::checkpoint(&self.conn, "PASSIVE")?;
+        if self.shared.is_in_doubt() {
+            return Ok(());
+        }
+        let done =
+            database::checkpoint(&self.conn, "PASSIVE").inspect_err(|_| self.shared.doubt())?;
         self.shared.note(done.copied());
         Ok(())
     }
@@ -57,6 +62,8 @@ pub(crate) struct Shared {
     copied: AtomicI32,
     /// True while there is a [`Checkpointer`].
     attached: AtomicBool,
+    /// True from a failure of either until the writer has recovered: the log may be in the page cache alone.
+    in_doubt: AtomicBool,
 }
 
 impl Shared {
@@ -67,8 +74,18 @@ impl Shared {
         }
     }
 
+    /// After a failure.
+    pub(crate) fn doubt(&self) {
+        self.in_doubt.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::SeqCst)
+    }
+
     /// After the log was emptied.
     pub(crate) fn emptied(&self) {
+        self.in_doubt.store(false, Ordering::SeqCst);
         self.pages.store(0, Ordering::Relaxed);
         self.copied.store(0, Ordering::Relaxed);
     }

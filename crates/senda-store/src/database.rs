@@ -8,8 +8,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::OpenError;
 use crate::error::code_of;
+use crate::options::Weakness;
+use crate::rewrite::rewrite_log;
+use crate::{OpenError, Options};
 
 /// The database in a data directory.
 pub(crate) fn database_path(dir: &Path) -> PathBuf {
@@ -42,25 +44,30 @@ pub(crate) fn lock(dir: &Path, vfs: Option<&str>) -> Result<Option<File>, OpenEr
 
 /// Opens the database for writing, and makes it where there is none.
 ///
-/// What is in the log may be in the page cache alone, left there by a sync that failed: it is brought into the database
-/// and the log is emptied before anything counts as durable.
+/// What is in the log may be in the page cache alone, left there by a sync that failed: the log is written again, brought
+/// into the database and emptied before anything counts as durable.
 pub(crate) fn open_to_write(
     path: &Path,
-    vfs: Option<&str>,
+    options: &Options,
     cache_kib: i32,
 ) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let explain = |error| explain(path, error);
-    let conn = connect(path, flags, vfs).map_err(explain)?;
+    let conn = connect(path, flags, options.vfs.as_deref()).map_err(explain)?;
     // A file that is refused is not touched.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(explain)?;
     conn.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
     let is_new = check_version(&conn, path)?;
     prepare_to_write(&conn, is_new, cache_kib).map_err(explain)?;
-    if !checkpoint(&conn, "TRUNCATE").map_err(explain)?.is_complete() {
-        return Err(OpenError::Held { path: path.to_owned() });
+    if !options.fault.has(Weakness::NoRecovery) {
+        if !options.fault.has(Weakness::NoRewrite) {
+            rewrite_log(&conn).map_err(explain)?;
+        }
+        if !checkpoint(&conn, "TRUNCATE").map_err(explain)?.is_complete() {
+            return Err(OpenError::Held { path: path.to_owned() });
+        }
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(explain)?;
     Ok(conn)

@@ -265,7 +265,8 @@ impl Store {
     }
 
     pub(crate) fn commit_unsynced(&mut self) -> Result<(), StoreError> {
-        self.conn.execute_batch("COMMIT; PRAGMA synchronous = FULL;")?;
+        self.conn.execute_batch("COMMIT")?;
+        self.conn.pragma_update(None, "synchronous", self.synchronous)?;
         self.has_committed = true;
         Ok(())
     }

@@ -79,7 +79,9 @@ mod misfits; // bytes that fitted no format
 mod overview; // devices and events
 mod query; // samples, landed and filed alike
 mod reader; // read-only access
+mod recovery; // closed by a failure, opened again
 mod retention; // what is old goes
+mod rewrite; // the log once more, after a sync that failed
 mod rows; // rows of a landed message, numbered and dated
 mod streams; // marks and schemas of the streams in use
 mod time; // the best estimate of when a sample was taken
@@ -95,7 +97,7 @@ pub use filing::Filing;
 pub use follower::{Followed, Follower};
 pub use landing::{Landing, Outcome, Verdict, What};
 #[doc(hidden)]
-pub use options::{Fault, FaultHook};
+pub use options::{Fault, FaultHook, Weakness};
 pub use options::{Options, Retention};
 
 pub use misfits::MisfitRecord;

@@ -87,20 +87,48 @@ type Hook = Arc<dyn Fn(Fault) -> bool + Send + Sync>;
 pub struct FaultHook {
     hook: Option<Hook>,
     pages_max: Option<Arc<AtomicU32>>,
+    weakness: Option<Weakness>,
+}
+
+/// A promise that the store is made to break, so that a test can show that breaking it is found.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Weakness {
+    /// `synchronous=OFF`: nothing is synced.
+    NoSync,
+    /// After a failure the store is opened again, and no more is done.
+    NoRecovery,
+    /// After a failure the log is brought into the database as it reads, and is not written again before.
+    NoRewrite,
 }
 
 impl FaultHook {
     /// Takes the hook.
     pub fn new(hook: impl Fn(Fault) -> bool + Send + Sync + 'static) -> Self {
-        Self { hook: Some(Arc::new(hook)), pages_max: None }
+        Self { hook: Some(Arc::new(hook)), ..Self::default() }
     }
 
     /// Makes the disk full: SQLite itself takes no more pages than this, from the next opening on.
     pub fn with_pages_max(pages_max: Arc<AtomicU32>) -> Self {
-        Self { hook: None, pages_max: Some(pages_max) }
+        Self { pages_max: Some(pages_max), ..Self::default() }
+    }
+
+    /// Makes the store break a promise.
+    pub fn with_weakness(weakness: Weakness) -> Self {
+        Self { weakness: Some(weakness), ..Self::default() }
+    }
+
+    pub(crate) fn has(&self, weakness: Weakness) -> bool {
+        self.weakness == Some(weakness)
+    }
+
+    /// How a commit that counts is synced.
+    pub(crate) fn synchronous(&self) -> &'static str {
+        if self.has(Weakness::NoSync) { "OFF" } else { "FULL" }
     }
 
     pub(crate) fn prepare(&self, conn: &Connection) -> rusqlite::Result<()> {
+        conn.pragma_update(None, "synchronous", self.synchronous())?;
         match &self.pages_max {
             None => Ok(()),
             Some(pages) => conn.execute_batch(&format!(

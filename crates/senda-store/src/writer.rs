@@ -15,7 +15,8 @@ use crate::database;
 use crate::dating::Undated;
 use crate::filing::Run;
 use crate::inbox::{BlobReader, BlobWriter, Item, Said, read_body};
-use crate::options::{Fault, SECOND};
+use crate::options::Fault;
+use crate::recovery::{Failure, describe};
 use crate::retention::Sweep;
 use crate::streams::Streams;
 use crate::{Filing, Landing, OpenError, Options, Outcome, StoreError, Verdict, What};
@@ -27,12 +28,12 @@ use crate::{Filing, Landing, OpenError, Options, Outcome, StoreError, Verdict, W
 /// often than its back-off allows; there is nothing else to do.
 #[derive(Debug)]
 pub struct Writer {
-    dir: PathBuf,
-    options: Options,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
     /// `None` from a failure to the next success of [`Writer::recover`].
-    store: Option<Store>,
-    failure: Option<Failure>,
-    log: Arc<Shared>,
+    pub(crate) store: Option<Store>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) log: Arc<Shared>,
     /// What lands is kept for a follower.
     follows: bool,
     _lock: Option<File>,
@@ -75,13 +76,6 @@ pub enum Pressure {
     Log,
     /// The store is recovering from a failed write.
     Recovering,
-}
-
-#[derive(Debug)]
-struct Failure {
-    cause: Arc<str>,
-    next_try: i64,
-    wait: i64,
 }
 
 impl Writer {
@@ -215,102 +209,6 @@ impl Writer {
     pub fn is_accepting(&self, now: i64) -> bool {
         self.pressure(now).is_none()
     }
-
-    /// The failure that the store is recovering from.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_ref().map(|failure| &*failure.cause)
-    }
-
-    /// Tries to reopen the store after a failure, at once. Every other call does so too, with a back-off.
-    ///
-    /// The log's frames may be in the page cache alone. So the whole log has to go into the database and be emptied,
-    /// synced, before anything counts as durable again; and marks are rebuilt from what is there then.
-    ///
-    /// # Errors
-    /// [`StoreError::Recovering`]: it failed again.
-    pub fn recover(&mut self, now: i64) -> Result<(), StoreError> {
-        if self.store.is_some() {
-            return Ok(());
-        }
-        let reopened = match self.options.fault.check(Fault::Recover) {
-            Ok(()) => {
-                Store::open(&self.dir, &self.options, &self.log).map_err(|error| describe(&error))
-            }
-            Err(error) => Err(describe(&error)),
-        };
-        match reopened {
-            Ok(store) => {
-                tracing::info!(dir = %self.dir.display(), "store recovered");
-                self.store = Some(store);
-                // The back-off goes on from here until a commit succeeds: see `with`.
-                Ok(())
-            }
-            Err(cause) => {
-                self.failed(cause, now);
-                Err(self.recovering())
-            }
-        }
-    }
-
-    /// Runs `action` on the store. Its failure closes the store; the next call may reopen it.
-    pub(crate) fn with<T>(
-        &mut self,
-        now: i64,
-        action: impl FnOnce(&mut Store, &Options) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        if self.store.is_none() {
-            if self.failure.as_ref().is_some_and(|failure| failure.is_early(now)) {
-                return Err(self.recovering());
-            }
-            self.recover(now)?;
-        }
-        let Some(store) = &mut self.store else { return Err(self.recovering()) };
-        match action(store, &self.options) {
-            Ok(value) => {
-                if store.has_committed {
-                    self.failure = None;
-                }
-                Ok(value)
-            }
-            Err(error) => {
-                if let Some(store) = self.store.take() {
-                    store.abandon();
-                }
-                self.failed(describe(&error), now);
-                Err(error)
-            }
-        }
-    }
-
-    fn failed(&mut self, cause: String, now: i64) {
-        let wait =
-            self.failure.as_ref().map_or(RETRY_FIRST, |failure| (failure.wait * 2).min(RETRY_LAST));
-        tracing::warn!(%cause, wait_us = wait, "store failed; it will be reopened");
-        self.failure =
-            Some(Failure { cause: cause.into(), next_try: now.saturating_add(wait), wait });
-    }
-
-    fn recovering(&self) -> StoreError {
-        StoreError::Recovering { cause: self.failure().unwrap_or("unknown").to_owned() }
-    }
-}
-
-impl Failure {
-    /// True before the next try. A clock that was set back makes no wait longer.
-    const fn is_early(&self, now: i64) -> bool {
-        now < self.next_try && now >= self.next_try.saturating_sub(self.wait)
-    }
-}
-
-/// An error and its sources, on one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// An open database and what is kept in memory about it. After a failed write all of it is thrown away, so that no mark
@@ -333,6 +231,8 @@ pub(crate) struct Store {
     pub(crate) sweep: Sweep,
     /// The write-ahead log.
     pub(crate) log: Log,
+    /// How a commit that counts is synced: `FULL`.
+    pub(crate) synchronous: &'static str,
     /// True once something was committed since the database was opened.
     pub(crate) has_committed: bool,
     last_inbox: i64,
@@ -351,9 +251,13 @@ pub(crate) struct InboxEntry {
 
 impl Store {
     /// Opens the database and rebuilds what is kept in memory.
-    fn open(dir: &Path, options: &Options, shared: &Arc<Shared>) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        dir: &Path,
+        options: &Options,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, OpenError> {
         let path = database::database_path(dir);
-        let mut conn = database::open_to_write(&path, options.vfs.as_deref(), CACHE_KIB)?;
+        let mut conn = database::open_to_write(&path, options, CACHE_KIB)?;
         let log = Log::new(Arc::clone(shared));
         let shared = Arc::clone(shared);
         let hook = move |_: &mut rusqlite::hooks::Wal, count| {
@@ -374,6 +278,7 @@ impl Store {
                 dates_next: false,
                 sweep: Sweep::default(),
                 log,
+                synchronous: options.fault.synchronous(),
                 has_committed: false,
                 last_inbox: 0,
                 last_blob: 0,
@@ -682,7 +587,7 @@ impl Store {
     }
 
     /// Closes the database without touching the file: what was not synced is not to be trusted.
-    fn abandon(self) {
+    pub(crate) fn abandon(self) {
         let _ = self
             .conn
             .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -794,6 +699,3 @@ const BLOB_ROWS: usize = 8_192;
 const BLOB_BYTES: usize = 512 << 10;
 /// Causes in COUNTS. Spec §5.11.
 const CAUSES_MAX: usize = 16;
-/// Back-off of recovery.
-const RETRY_FIRST: i64 = SECOND / 20;
-const RETRY_LAST: i64 = 2 * SECOND;
