@@ -53,7 +53,7 @@ struct Tool {
     check: (&'static str, &'static [&'static str]),
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool { name: "cc (a C compiler)", package: "gcc libc6-dev", check: ("cc", &["--version"]) },
     Tool {
         name: "python3 (3.10 or later)",
@@ -63,6 +63,8 @@ const TOOLS: [Tool; 9] = [
     Tool { name: "sqlite3", package: "sqlite3", check: ("sqlite3", &["--version"]) },
     Tool { name: "groff", package: "groff-base", check: ("groff", &["--version"]) },
     Tool { name: "tshark", package: "tshark", check: ("tshark", &["--version"]) },
+    // The order of a collector's system calls.
+    Tool { name: "strace", package: "strace", check: ("strace", &["-V"]) },
     // Networks of the tests' own.
     Tool { name: "unshare", package: "util-linux", check: ("unshare", &["--version"]) },
     Tool { name: "nsenter", package: "util-linux", check: ("nsenter", &["--version"]) },

@@ -28,6 +28,7 @@ mod proxy; // `senda proxy`
 mod python; // clients/python/senda.py
 mod raw; // devices that don't speak Senda/1
 mod recorder; // captures of what was really said
+mod reliability; // the promises on a real machine: order of system calls, failing and full disks, kills
 mod sends; // `senda send`
 mod sense; // `senda sense`
 mod store; // what is in a store, by asking `senda query`

@@ -152,6 +152,9 @@ impl Drop for Running {
     }
 }
 
+/// What a collector is started in: a tracer, a namespace, an environment. The command's process must become the collector's.
+pub(crate) type Wrap = Arc<dyn Fn(Command) -> Command + Send + Sync>;
+
 /// A `senda serve` of this test, on ports that the system chose.
 pub(crate) struct Collector {
     child: Child,
@@ -163,6 +166,8 @@ pub(crate) struct Collector {
     line: String,
     /// Further arguments, for the next one.
     more: Vec<String>,
+    /// What the next one is started in.
+    wrap: Wrap,
     stderr: Arc<Mutex<String>>,
     // Kept open: a collector may print.
     _stdout: BufReader<ChildStdout>,
@@ -176,8 +181,14 @@ impl Collector {
 
     /// Starts one with further arguments.
     pub(crate) fn start_with(data: &Path, more: &[&str]) -> Self {
+        Self::start_wrapped(data, more, Arc::new(|command| command))
+    }
+
+    /// Starts one in something.
+    pub(crate) fn start_wrapped(data: &Path, more: &[&str], wrap: Wrap) -> Self {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        Self::launch(data, [any; 3], more).unwrap_or_else(|stderr| panic!("no collector: {stderr}"))
+        Self::launch(data, [any; 3], more, wrap)
+            .unwrap_or_else(|stderr| panic!("no collector: {stderr}"))
     }
 
     /// SIGKILL.
@@ -191,7 +202,7 @@ impl Collector {
         // Somebody else may have one of the ports for a moment.
         let next = wait_for("collector on the same ports", || {
             let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
-            Self::launch(&self.data, addresses, &more).ok()
+            Self::launch(&self.data, addresses, &more, Arc::clone(&self.wrap)).ok()
         });
         *self = next;
     }
@@ -249,12 +260,13 @@ impl Collector {
     }
 
     /// The error says what it said before it ended.
-    fn launch(data: &Path, addresses: [SocketAddr; 3], more: &[&str]) -> Result<Self, String> {
-        let [tcp, udp, http] = addresses;
-        let mut command = senda(["serve"]);
-        command.arg(format!("--tcp={tcp}")).arg(format!("--udp={udp}"));
-        command.arg(format!("--http={http}")).arg("--data").arg(data).args(more);
-        let mut child = command
+    fn launch(
+        data: &Path,
+        addresses: [SocketAddr; 3],
+        more: &[&str],
+        wrap: Wrap,
+    ) -> Result<Self, String> {
+        let mut child = wrap(serve(data, addresses, more))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -277,7 +289,7 @@ impl Collector {
         };
         let more = more.iter().map(|&argument| argument.to_owned()).collect();
         let data = data.to_owned();
-        Ok(Self { child, tcp, udp, http, data, line, more, stderr, _stdout: stdout })
+        Ok(Self { child, tcp, udp, http, data, line, more, wrap, stderr, _stdout: stdout })
     }
 }
 
@@ -291,6 +303,15 @@ impl Drop for Collector {
         }
         end(&mut self.child);
     }
+}
+
+/// `senda serve` on these addresses: TCP, UDP, HTTP.
+pub(crate) fn serve(data: &Path, addresses: [SocketAddr; 3], more: &[&str]) -> Command {
+    let [tcp, udp, http] = addresses;
+    let mut command = senda(["serve"]);
+    command.arg(format!("--tcp={tcp}")).arg(format!("--udp={udp}"));
+    command.arg(format!("--http={http}")).arg("--data").arg(data).args(more);
+    command
 }
 
 /// Kills a child, if it is still there, and takes its status.
