@@ -375,6 +375,7 @@ impl Device {
         self.flights.clear();
         self.queue.unsend_all();
         self.schemas.ask_again();
+        self.schemas.not_before = None; // Its timer is among those that stopped.
         self.pongs.clear();
         self.received.clear();
         if matches!(self.state, State::Serving(_) | State::Greeting(_)) {

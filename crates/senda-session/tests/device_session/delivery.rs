@@ -209,6 +209,26 @@ fn a_conflicting_schema_takes_another_id() {
     assert_eq!(data.head.schema, 1);
 }
 
+/// The wait that a collector asked for ends with its session: nothing else would wake the device up for the DECLARE.
+#[test]
+fn a_schema_that_had_to_wait_is_declared_at_once_in_the_next_session() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let mut bench = Bench::new(config(), transport);
+        bench.push(2);
+        bench.device.connect(bench.now, transport);
+        let hello = bench.hello();
+        bench.welcome(&hello);
+        let declare = bench.sent().remove(0);
+        assert_eq!(declare.kind, MessageType::Declare);
+        bench.nack(&declare, ErrorCode::BUSY, 0, 0, 60_000);
+        assert!(bench.sent().is_empty(), "it waits");
+        bench.device.connect(bench.now, transport); // The collector was restarted, say.
+        let hello = bench.hello();
+        bench.welcome(&hello);
+        assert_eq!(bench.sent()[0].kind, MessageType::Declare, "over {transport:?}");
+    }
+}
+
 #[test]
 fn rows_of_a_refused_schema_are_given_up() {
     let mut bench = Bench::new(config(), Transport::Udp);
