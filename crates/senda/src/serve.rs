@@ -62,8 +62,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging();
     raise_descriptor_limit();
     let server = Server::start(args.into_config()?)?;
-    announce(&server)?;
-    let stop = signal::wait(None, Duration::from_secs(3600), || {})?;
+    let ready = || announce(&server);
+    let stop = signal::wait(None, Duration::from_secs(3600), ready, || {})?;
     tracing::info!(?stop, "draining");
     let last = server.stop();
     tracing::info!(rows = last.rows_stored, commits = last.commits, "stopped");

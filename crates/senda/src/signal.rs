@@ -16,11 +16,14 @@ pub(crate) enum Stop {
     Elapsed,
 }
 
-/// Waits for Ctrl-C, SIGTERM or the end of `duration`, and calls `tick` in between.
+/// Waits for Ctrl-C, SIGTERM or the end of `duration`, and calls `tick` in between. It calls `ready` once neither signal ends
+/// the process by itself any more: whoever hears of it may send one.
+///
 /// A second Ctrl-C ends the process at once with 130; a second SIGTERM doesn't, for supervisors may send several.
 pub(crate) fn wait(
     duration: Option<Duration>,
     every: Duration,
+    ready: impl FnOnce() -> anyhow::Result<()>,
     mut tick: impl FnMut(),
 ) -> anyhow::Result<Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -30,6 +33,7 @@ pub(crate) fn wait(
     let stop = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        ready()?;
         let end = tokio::time::sleep(
             duration.unwrap_or(Duration::MAX / 4).min(Duration::from_secs(1 << 30)),
         );

@@ -311,7 +311,7 @@ pub(crate) fn watch_for_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     let wait = move || {
-        if signal::wait(None, Duration::from_secs(3600), || {}).is_ok() {
+        if signal::wait(None, Duration::from_secs(3600), || Ok(()), || {}).is_ok() {
             flag.store(true, Ordering::Relaxed);
         }
     };
