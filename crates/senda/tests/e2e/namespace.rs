@@ -1,4 +1,5 @@
-//! A network of a test's own: nobody else's ports, addresses or traffic. Fixed ports are free in it, however often.
+//! A network of a test's own: nobody else's ports, addresses or traffic. Fixed ports are free in it, however often. Or
+//! file systems of its own.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -10,26 +11,31 @@ use rustix::process::Signal;
 
 use crate::processes::{Running, wait_for};
 
-/// A network namespace with nothing but a loopback interface. It ends with this value, or with the test's process.
+/// A namespace for networks or for file systems. It ends with this value, or with the test's process.
 pub(crate) struct Namespace {
     /// Keeps the namespace until its standard input ends.
     holder: Child,
     /// What `nsenter` is told to enter.
-    enter: &'static [&'static str],
+    enter: Vec<&'static str>,
 }
 
 impl Namespace {
-    /// A new one. 127.0.0.1 and ::1 are up.
+    /// One with nothing but a loopback interface. 127.0.0.1 and ::1 are up.
     pub(crate) fn new() -> Self {
+        Self::hold("--net", "ip link set lo up", "")
+    }
+
+    /// A new one of this kind, `--net` or `--mount`, after a shell command in it whose `$0` is `argument`.
+    pub(crate) fn hold(kind: &'static str, command: &str, argument: &str) -> Self {
         // As root of a user namespace of its own, which needs no rights; where those are refused, as root.
-        let as_nobody = hold(&["--user", "--map-root-user", "--net"]);
-        as_nobody.map(|holder| Self { holder, enter: &["--user", "--net"] }).unwrap_or_else(
+        let as_nobody = hold(&["--user", "--map-root-user", kind], command, argument);
+        as_nobody.map(|holder| Self { holder, enter: vec!["--user", kind] }).unwrap_or_else(
             |first| {
-                let as_root = hold(&["--net"]);
-                as_root.map(|holder| Self { holder, enter: &["--net"] }).unwrap_or_else(|second| {
+                let as_root = hold(&[kind], command, argument);
+                as_root.map(|holder| Self { holder, enter: vec![kind] }).unwrap_or_else(|second| {
                     panic!(
-                        "this test needs a network namespace. `unshare --user --map-root-user --net` said: {first}; \
-                         `unshare --net` said: {second}. Allow user namespaces (sysctl kernel.unprivileged_userns_clone, \
+                        "this test needs a namespace. `unshare --user --map-root-user {kind}` said: {first}; \
+                         `unshare {kind}` said: {second}. Allow user namespaces (sysctl kernel.unprivileged_userns_clone, \
                          kernel.apparmor_restrict_unprivileged_userns), or run the tests as root"
                     )
                 })
@@ -57,20 +63,12 @@ impl Namespace {
     /// The same command, inside: program, arguments, environment and directory. Its process is the program's own, so that
     /// signals reach it. Standard input is empty.
     pub(crate) fn inside(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
-        inside.arg(format!("--target={}", self.holder.id())).args(self.enter);
-        inside.args(["--preserve-credentials", "--"]);
-        inside.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
-        if let Some(directory) = command.get_current_dir() {
-            inside.current_dir(directory);
-        }
-        inside
+        self.entry().command(command)
+    }
+
+    /// The way inside, for as long as this lives.
+    pub(crate) fn entry(&self) -> Entry {
+        Entry { target: self.holder.id(), enter: self.enter.clone() }
     }
 
     /// Waits until somebody inside listens on a TCP port.
@@ -94,10 +92,36 @@ impl Namespace {
         })
     }
 
-    /// What /proc says of the holder is said of its network: `tcp()`, `udp()` and the like can be read from outside.
+    /// What /proc says of the holder is said of its namespace: `tcp()`, `udp()` and the like can be read from outside.
     pub(crate) fn process(&self) -> Process {
         let number = self.holder.id().try_into().expect("a process number");
         Process::new(number).expect("the holder lives")
+    }
+}
+
+/// The way into a [`Namespace`].
+pub(crate) struct Entry {
+    target: u32,
+    enter: Vec<&'static str>,
+}
+
+impl Entry {
+    /// As [`Namespace::inside`].
+    pub(crate) fn command(&self, command: &Command) -> Command {
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--target={}", self.target)).args(&self.enter);
+        inside.args(["--preserve-credentials", "--"]);
+        inside.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        if let Some(directory) = command.get_current_dir() {
+            inside.current_dir(directory);
+        }
+        inside
     }
 }
 
@@ -109,12 +133,13 @@ impl Drop for Namespace {
     }
 }
 
-/// Starts a process in new namespaces. The error is what was said instead.
-fn hold(namespaces: &[&str]) -> Result<Child, String> {
+/// Starts a process in new namespaces, after a shell command whose `$0` is `argument`. The error is what was said instead.
+fn hold(namespaces: &[&str], command: &str, argument: &str) -> Result<Child, String> {
+    // `cat` ends with the pipe, and that with the test, whatever becomes of it.
+    let script = format!("{command} && echo ready && exec cat");
     let mut holder = Command::new("unshare")
         .args(namespaces)
-        // `cat` ends with the pipe, and that with the test, whatever becomes of it.
-        .args(["sh", "-c", "ip link set lo up && echo ready && exec cat"])
+        .args(["sh", "-c", &script, argument])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

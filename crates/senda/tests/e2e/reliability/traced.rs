@@ -14,7 +14,7 @@ use super::calls;
 use super::order::{self, Proof, Row, marker};
 use crate::processes::{Collector, Wrap, wait_for};
 use crate::store;
-use crate::wire::{ACK, Device, ROWS, b_text, be32, nack_code, rows_body};
+use crate::wire::{ACK, Device, ROWS, b_text, nack_code, rows_body};
 
 /// Spec §7.1a.
 #[test]
@@ -46,6 +46,8 @@ const FAILURES: usize = 4;
 /// Messages of each device. It has at most `IN_FLIGHT` on their way.
 const MESSAGES: u32 = 60;
 const IN_FLIGHT: u32 = 4;
+/// Before a refused row goes again.
+const RETRY: Duration = Duration::from_millis(50);
 /// Rows in each of them.
 const ROWS_EACH: u32 = 3;
 
@@ -161,11 +163,14 @@ fn send_all(mut device: Device) -> (u32, u64) {
         let answer = device.receive().expect("an answer");
         match answer.kind {
             ACK => acked = answer.seq.max(acked),
-            // Not stored: all that is not acknowledged goes again, when it may.
+            // Not stored: all that is not acknowledged goes again, when the collector has dealt with the rest of it.
             _ => {
                 assert!(matches!(nack_code(&answer), 101..=103), "{answer:?}");
-                std::thread::sleep(Duration::from_millis(be32(&answer.body[11..15]).into()));
+                let rest = device.messages_before_a_pong();
+                let acks = rest.iter().filter(|message| message.kind == ACK);
+                acked = acks.map(|ack| ack.seq).fold(acked, u32::max);
                 sent = acked / ROWS_EACH;
+                std::thread::sleep(RETRY);
             }
         }
     }
