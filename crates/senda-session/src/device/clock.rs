@@ -97,6 +97,14 @@ impl ClockSync {
         self.due = false;
     }
 
+    /// What is known from elsewhere counts as the only sample; its age begins now.
+    pub(super) fn state(&mut self, now: Instant, offset_us: i64, uncertainty_us: u32) {
+        let delay_us = u64::from(uncertainty_us).saturating_mul(2);
+        self.samples = [None; SAMPLES];
+        self.samples[0] = Some(Sample { delay_us, offset_us, taken: now });
+        self.taken = 1;
+    }
+
     /// Takes an answer. Returns true when it was asked for and makes sense.
     pub(super) fn answer(&mut self, now: Instant, seq: u32, time: &Time) -> bool {
         let Some((_, base)) = self.clock else { return false };

@@ -70,6 +70,9 @@ pub struct Config {
     pub stream: Option<u64>,
     /// Number of the first row that will be pushed; above 0 only with a spool's stream.
     pub first_row: u32,
+    /// The stream is an old one: its rows end before this number, and no more will be made. They are pushed from
+    /// `first_row` on, in pieces; HELLO says this number. `None` for a stream that grows. Spec §6.5.
+    pub ends: Option<u32>,
     /// The device says something at least this often. 1 s to a day.
     pub keepalive: Duration,
     /// One ACK for that many data messages is enough, 1 to 1,024.
@@ -107,6 +110,7 @@ impl Config {
             device: device.into(),
             stream: None,
             first_row: 0,
+            ends: None,
             keepalive: Duration::from_secs(30),
             ack_every: 1,
             ack_delay: Duration::ZERO,
@@ -162,6 +166,9 @@ impl Config {
         }
         if !(1..=WINDOW_MESSAGES_MAX).contains(&self.window_messages) {
             return wrong("window_messages");
+        }
+        if self.ends.is_some_and(|ends| self.stream.is_none() || ends < self.first_row) {
+            return wrong("ends");
         }
         let QueueLimits { rows, bytes, .. } = self.queue;
         if !(1..=QUEUE_ROWS_MAX).contains(&rows) {

@@ -39,7 +39,8 @@ impl Device {
     pub(super) fn on_ack(&mut self, now: Instant, seq: u32, ack: &Ack<'_>) {
         let ranges = ack.window.map(|window| window.ranges).unwrap_or_default();
         let highest = ranges.iter().last().map_or(seq, |range| range.end);
-        if seq > self.queue.next_row() || highest > self.queue.next_row() {
+        let end = self.end_row();
+        if seq > end || highest > end {
             self.stats.malformed += 1; // Spec §5.13b.
             return;
         }
@@ -81,6 +82,7 @@ impl Device {
             self.path.on_lost(flight, self.flights.next_id());
         }
         if landed.count > 0 {
+            self.stats.landed_messages += u64::from(landed.count);
             self.schemas.remembered();
             self.path.on_acked(landed.count, self.config.window_messages.into());
             self.progress();
@@ -92,6 +94,10 @@ impl Device {
     /// Everything below `mark` is resolved.
     pub(super) fn settle_below(&mut self, now: Instant, mark: u32) {
         let settled = self.queue.settle_below(mark, now);
+        if self.ends.is_some() {
+            // An earlier session brought them: they are not even asked for.
+            self.queue.go_on_from(mark);
+        }
         self.note_settled(mark, &settled);
     }
 

@@ -90,6 +90,7 @@ impl Device {
         if matches!(self.state, State::Closed) {
             return;
         }
+        self.note_abandoned(now);
         self.leave_session();
         self.transport = Some(transport);
         self.received.clear();
@@ -124,7 +125,7 @@ impl Device {
         self.timers.stop_all();
         self.state = State::Greeting(Attempt {
             nonce: self.entropy.u64(),
-            next_row: self.queue.next_row(),
+            next_row: self.end_row(),
             oldest_row: self.queue.oldest_row(),
             clock: self.clock.reading(now),
             cookie: Vec::new(),
@@ -134,6 +135,11 @@ impl Device {
             due: true,
             sent: None,
         });
+    }
+
+    /// The number after the last row of the stream, as far as this device knows. Spec §6.5.
+    pub(super) fn end_row(&self) -> u32 {
+        self.queue.next_row().max(self.ends.unwrap_or(0))
     }
 
     /// Writes the HELLO if it is due.
@@ -243,7 +249,10 @@ impl Device {
             self.lose(now, LostReason::Unsupported, Some(wait));
             return;
         }
-        if welcome.high_row > self.queue.next_row() {
+        if let Some(ends) = &mut self.ends {
+            // A spool may have lost its tail after the rows had left. Spec §6.5.
+            *ends = (*ends).max(welcome.high_row);
+        } else if welcome.high_row > self.queue.next_row() {
             // Spec §6.7: the stream has rows that this device did not make.
             self.begin_stream();
             self.greet(now);
@@ -317,6 +326,13 @@ impl Device {
         let asked = self.spread_wait(Duration::from_millis(close.retry_after_ms.into()));
         let own = match close.code {
             ErrorCode::REPLACED if serving => {
+                if self.ends.is_some() {
+                    // Another copy of the spool drains the same rows under the same numbers. Spec §6.5d.
+                    let wait = self.entropy.between(CROWDED_WAIT.0, CROWDED_WAIT.1);
+                    let reason = LostReason::Close { code: close.code, text: close.text.into() };
+                    self.lose(now, reason, Some(wait.max(asked)));
+                    return;
+                }
                 let late = self.abandoned.take().is_some_and(|at| now.since(at) < LATE_HELLO);
                 if !late {
                     self.begin_stream(); // Spec §6.7a: nobody here said HELLO again.

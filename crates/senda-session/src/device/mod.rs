@@ -109,6 +109,8 @@ pub struct Device {
     flush_below: u32,
     /// The mark that the last event spoke of.
     last_mark: u32,
+    /// The stream is an old one that ends before this row. Spec §6.5.
+    ends: Option<u32>,
     /// Tries to get a session that failed, in a row.
     failures: u32,
     /// When a HELLO was given up that may still arrive. Spec §6.7b.
@@ -153,12 +155,16 @@ pub struct Stats {
     pub skipped: [u64; 4],
     /// Rows that found the queue full (policy: refuse), which got no number.
     pub turned_away: u64,
+    /// Rows left behind with their stream, for whoever kept them ([`Device::leave_stream`]).
+    pub left: u64,
     /// Data messages sent, repeats among them.
     pub sent_messages: u64,
     /// Rows in ROWS and SPARSE sent, repeats among them.
     pub sent_rows: u64,
     /// Data messages that held something sent before.
     pub resent_messages: u64,
+    /// Data messages acknowledged.
+    pub landed_messages: u64,
     /// Data messages found lost by later ones (UDP).
     pub lost_messages: u64,
     /// Time-outs of data and DECLARE (UDP).
@@ -216,7 +222,8 @@ pub enum PushError {
     SchemaRefused(ErrorCode),
     /// The bytes are no row of this schema. Spec §4.3.
     BadRow,
-    /// The last number of the stream is given: the next stream begins once everything is acknowledged. Spec §2.3c.
+    /// The last number of the stream is given: the next stream begins once everything is acknowledged, unless it is an
+    /// old one ([`Config::ends`]). Spec §2.3c.
     StreamFull,
     /// `close` was called.
     Closed,
@@ -297,6 +304,7 @@ impl Device {
             closing: None,
             flush_below: 0,
             last_mark: config.first_row,
+            ends: config.ends,
             failures: 0,
             abandoned: None,
             config,
@@ -402,6 +410,41 @@ impl Device {
         Ok(number)
     }
 
+    /// Queues a SKIP for the next `count` numbers, from 1: rows that a spool no longer has. Returns the first of them.
+    /// Spec §5.12, §6.5.
+    ///
+    /// # Errors
+    /// [`PushError::Full`], [`PushError::StreamFull`], [`PushError::Closed`]; a `count` of 0 is [`PushError::BadRow`].
+    pub fn skip(&mut self, now: Instant, count: u32, cause: SkipCause) -> Result<u32, PushError> {
+        if self.closing.is_some() {
+            return Err(PushError::Closed);
+        }
+        let last = count.checked_sub(1).ok_or(PushError::BadRow)?;
+        let end = self.ends.unwrap_or(ROW_MAX + 1);
+        if self.queue.next_row().checked_add(last).is_none_or(|last| last >= end) {
+            return Err(PushError::StreamFull);
+        }
+        self.make_room(now, 0)?;
+        let first = self.queue.push_skip(now, count, cause);
+        self.stats.made += u64::from(count);
+        self.ledger.made += u64::from(count);
+        self.note_dropped(first, count, cause);
+        self.arm_persist(now);
+        Ok(first)
+    }
+
+    /// Goes on in a stream of its own and forgets what is unacknowledged in this one: a spool has it, and drains it later
+    /// as an old stream. The session goes with the stream. Returns the stream that was left, and its mark. Spec §6.5.
+    pub fn leave_stream(&mut self, now: Instant) -> (u64, u32) {
+        let left = (self.stream, self.mark());
+        if let State::Serving(session) = &self.state {
+            self.farewell = Some((session.id, ErrorCode::GOING));
+        }
+        self.stats.left += self.queue.clear();
+        self.begin_next_stream(now);
+        left
+    }
+
     /// Rows queued so far leave without waiting for company.
     pub fn flush(&mut self) {
         self.flush_below = self.queue.next_row();
@@ -419,6 +462,21 @@ impl Device {
         if self.config.time_every.is_some() && matches!(self.state, State::Serving(_)) {
             self.timers.start(Timer::Time, now);
         }
+    }
+
+    /// Says what a clock is worth that no longer runs, of an earlier boot: UTC minus it, microseconds. Its microseconds are
+    /// `now` + `base_us`, as if it had gone on. HELLO says it, and so does a TIME_REQ when a session is open. Spec §13.3.
+    pub fn state_offset(
+        &mut self,
+        now: Instant,
+        clock: Clock,
+        base_us: i64,
+        offset_us: i64,
+        uncertainty_us: u32,
+    ) {
+        self.clock.set(Some((clock, base_us)));
+        self.clock.state(now, offset_us, uncertainty_us);
+        self.clock.due = matches!(self.state, State::Serving(_));
     }
 
     /// Fires each timer that is due at `now`. Calling early or twice changes nothing.
@@ -573,6 +631,9 @@ impl Device {
 
     /// Makes room for a record with so many bytes, as the policy says.
     fn make_room(&mut self, now: Instant, len: usize) -> Result<(), PushError> {
+        if self.ends.is_some_and(|ends| self.queue.next_row() >= ends) {
+            return Err(PushError::StreamFull);
+        }
         if self.queue.next_row() > ROW_MAX {
             if !self.queue.is_empty() {
                 return Err(PushError::StreamFull);

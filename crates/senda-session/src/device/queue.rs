@@ -206,6 +206,33 @@ impl Queue {
         first
     }
 
+    /// Appends a run of rows that will never come, from 1 on. The caller made room.
+    pub(super) fn push_skip(&mut self, now: Instant, count: u32, cause: SkipCause) -> u32 {
+        let first = self.push(now, Kind::Skip(cause), 0, Clock::None, 0, &[]);
+        if let Some(record) = self.records.back_mut() {
+            record.count = count;
+        }
+        self.next_row += count - 1;
+        first
+    }
+
+    /// The collector has everything below `row`, rows that were never queued here among them: numbers go on from there.
+    pub(super) fn go_on_from(&mut self, row: u32) {
+        if self.records.is_empty() && row > self.next_row {
+            self.next_row = row;
+            self.unsent_from = row;
+        }
+    }
+
+    /// Forgets every record. Returns how many rows that were.
+    pub(super) fn clear(&mut self) -> u64 {
+        let rows = self.records.iter().filter(|record| record.kind.is_row()).count();
+        self.records.clear();
+        self.unsent_from = self.next_row;
+        self.release_bytes();
+        u64::try_from(rows).unwrap_or(u64::MAX)
+    }
+
     /// Copies a record's bytes to the end of `out`.
     pub(super) fn copy_bytes(&self, record: &Record, out: &mut Vec<u8>) {
         let start = as_usize(record.offset.wrapping_sub(self.bytes_from));

@@ -12,3 +12,4 @@ mod handshake; // HELLO to WELCOME, CLOSE, new streams
 mod hostile; // bytes that nobody should send
 mod queue; // limits, SKIP, COUNTS
 mod sparse; // rows in which channels are absent
+mod streams; // old streams, and one that is left
