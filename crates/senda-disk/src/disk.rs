@@ -45,6 +45,7 @@ struct State {
     has_crashed: bool,
     capacity: Option<u64>,
     failing_syncs: u32,
+    evicts: bool,
     sync_time: u64,
     sync_time_spent: u64,
     plan: Option<Plan>,
@@ -74,6 +75,7 @@ impl Disk {
             has_crashed: false,
             capacity: None,
             failing_syncs: 0,
+            evicts: false,
             sync_time: 0,
             sync_time_spent: 0,
             plan: None,
@@ -253,6 +255,12 @@ impl Disk {
         self.state().failing_syncs = count;
     }
 
+    /// Says whether a failed sync also takes from the cache what it did not write: so do Btrfs, and any kernel that needs
+    /// the memory. False at first: it stays readable.
+    pub fn set_evicting(&self, evicts: bool) {
+        self.state().evicts = evicts;
+    }
+
     /// Asks `plan` before each operation, reads too, whether it fails. It must not use the disk.
     pub fn set_plan(&self, plan: impl FnMut(&Operation) -> Option<Fault> + Send + 'static) {
         self.state().plan = Some(Box::new(plan));
@@ -367,12 +375,11 @@ impl File {
         state.sync_time_spent += state.sync_time;
         let fails = state.failing_syncs > 0;
         state.failing_syncs = state.failing_syncs.saturating_sub(1);
-        let inode = &mut state.open_mut(self.inode)?.inode;
         if fails || asked.is_err() {
-            inode.fail_sync();
+            state.fail_sync(self.inode)?;
             return asked.and(Err(DiskError::Io));
         }
-        inode.sync();
+        state.open_mut(self.inode)?.inode.sync();
         Ok(())
     }
 
@@ -501,6 +508,17 @@ impl State {
             trace.push_back(operation);
         }
         fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    fn fail_sync(&mut self, inode: u64) -> Result<(), DiskError> {
+        let mut random = Pcg64::seed_from_u64(self.random.next_u64());
+        let evicts = self.evicts;
+        let inode = &mut self.open_mut(inode)?.inode;
+        inode.fail_sync();
+        if evicts {
+            inode.evict(ODDS[random.random_range(0..ODDS.len())], &mut random);
+        }
+        Ok(())
     }
 
     fn open_mut(&mut self, inode: u64) -> Result<&mut Open, DiskError> {

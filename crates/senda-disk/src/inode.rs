@@ -91,6 +91,27 @@ impl Inode {
         }
     }
 
+    /// What failed syncs have dropped is forgotten by the cache too, and is on the disk or not. `odds`: as below.
+    pub(crate) fn evict(&mut self, odds: f64, random: &mut impl Rng) {
+        let (len, unsynced) = (self.cache.len(), std::mem::take(&mut self.unsynced));
+        for change in unsynced {
+            match change {
+                Change::Sectors { at, bytes, dropped: true } => {
+                    self.keep_some(at, &bytes, odds, random);
+                }
+                other => self.unsynced.push(other),
+            }
+        }
+        self.cache.clone_from(&self.durable);
+        for change in &self.unsynced {
+            match change {
+                Change::Length(len) => self.cache.resize(*len, 0),
+                Change::Sectors { at, bytes, .. } => put(&mut self.cache, *at, bytes),
+            }
+        }
+        self.cache.resize(len, 0);
+    }
+
     /// The power fails. `odds`: how likely a change is to have reached the disk before.
     pub(crate) fn crash(&mut self, odds: f64, random: &mut impl Rng) {
         for change in std::mem::take(&mut self.unsynced) {
@@ -222,6 +243,19 @@ mod tests {
         inode.sync();
         inode.crash(0.0, &mut random(1));
         assert_eq!(inode.cache[..100], [1; 100]);
+    }
+
+    #[test]
+    fn an_evicted_page_reads_as_it_is_on_the_disk_and_keeps_later_writes() {
+        let mut inode = Inode::default();
+        inode.write(0, &[1; 1_024]);
+        inode.fail_sync();
+        inode.write(512, &[2; 512]);
+        inode.evict(0.0, &mut random(1));
+        assert_eq!(inode.cache, [[0; 512], [2; 512]].concat());
+        inode.sync();
+        inode.crash(0.0, &mut random(1));
+        assert_eq!(inode.cache, [[0; 512], [2; 512]].concat());
     }
 
     #[test]

@@ -21,7 +21,9 @@
 //!
 //! # A sync that fails
 //! As on Linux: what was to be written is marked clean and stays readable, and a later sync reports success without writing
-//! it. Whether it is on the disk shows at the next crash. A later write to the same sector takes it along.
+//! it. Whether it is on the disk shows at the next crash. A later write to the same sector takes it along. On Btrfs, and
+//! anywhere once the kernel needs the memory, it is not even readable any more: [`Disk::set_evicting`]. Linux tells
+//! every file that was open at the time of the failure; here only one sync hears of it, which is worse.
 //!
 //! ```
 //! use senda_disk::Disk;

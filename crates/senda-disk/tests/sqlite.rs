@@ -1,6 +1,7 @@
 //! SQLite and the real store on the virtual disk: log, shared memory, locks, stale connections.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use senda_disk::{Disk, Vfs};
@@ -114,6 +115,65 @@ fn time_is_the_disks_and_a_wait_for_a_lock_moves_it() {
     two.busy_timeout(std::time::Duration::from_secs(5)).expect("a time-out");
     two.execute_batch("BEGIN EXCLUSIVE").expect_err("a lock that is taken");
     assert!(time(&one) >= NOW / 1_000_000 + 4);
+}
+
+#[test]
+fn the_same_seed_does_the_same_operations_and_leaves_the_same_bytes() {
+    let run = || {
+        let disk = Disk::new(3);
+        disk.set_trace(true);
+        let vfs = disk.register();
+        let options = Options { vfs: Some(vfs.name().to_owned()), ..Options::default() };
+        let mut writer = Writer::open(Path::new("/d"), options, NOW).expect("a store");
+        land(&mut writer, declare());
+        (0..10).for_each(|first| land(&mut writer, row(first)));
+        writer.file_all(NOW).expect("filing");
+        disk.crash(5);
+        // The salts of the log are SQLite's own; the database has none.
+        (disk.trace(), disk.read("/d/senda.db").expect("there"))
+    };
+    assert!(run() == run());
+}
+
+#[test]
+fn threads_share_the_log_as_processes_do() {
+    let vfs = Disk::new(1).register();
+    let options = Options {
+        vfs: Some(vfs.name().to_owned()),
+        checkpoint_pages: 20,
+        filing_delay: 0,
+        ..Options::default()
+    };
+    let dir = Path::new("/d");
+    let mut writer = Writer::open(dir, options, NOW).expect("a store");
+    let mut checkpointer = writer.checkpointer().expect("a second connection");
+    land(&mut writer, declare());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                checkpointer.run().expect("a checkpoint");
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let reader = Reader::open_on(dir, Some(vfs.name())).expect("a reader");
+                let mut seen = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let now = reader.query(&Query::default()).expect("a query").len();
+                    assert!(now >= seen, "{now} after {seen}");
+                    seen = now;
+                }
+            });
+        }
+        for first in 0..300 {
+            land(&mut writer, row(first));
+            writer.file(NOW, 10).expect("filing");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let reader = Reader::open_on(dir, Some(vfs.name())).expect("a reader");
+    assert_eq!(reader.query(&Query::default()).expect("a query").len(), 300);
 }
 
 #[test]

@@ -71,7 +71,16 @@ fn the_death_of_the_process_at_any_step_loses_nothing_acknowledged() {
 fn a_sync_that_fails_acknowledges_nothing_that_a_later_cut_takes() {
     for seed in [4, 5] {
         let setup = Setup { has_checkpointer: seed == 5, ..Setup::default() };
-        let found = fail_each_sync(seed, &setup);
+        let found = fail_each_sync(seed, &setup, false);
+        found.unwrap_or_else(|why| panic!("history {seed}, {why}"));
+    }
+}
+
+#[test]
+fn nor_does_a_failed_sync_that_takes_from_the_cache_what_it_did_not_write() {
+    for seed in [8, 9] {
+        let setup = Setup { has_checkpointer: seed == 9, ..Setup::default() };
+        let found = fail_each_sync(seed, &setup, true);
         found.unwrap_or_else(|why| panic!("history {seed}, {why}"));
     }
 }
@@ -133,14 +142,14 @@ fn a_store_that_does_not_sync_is_found_out_within_100_cuts() {
 
 #[test]
 fn a_store_that_only_reopens_after_a_failed_sync_is_found_out() {
-    let found = fail_each_sync(4, &weak(Weakness::NoRecovery));
+    let found = fail_each_sync(4, &weak(Weakness::NoRecovery), false);
     let found = found.expect_err("no cut after a failed sync found it");
     assert!(found.contains("acknowledged and lost"), "{found}");
 }
 
 #[test]
 fn a_store_that_checkpoints_after_a_failed_sync_without_writing_the_log_again_is_found_out() {
-    let found = fail_each_sync(4, &weak(Weakness::NoRewrite));
+    let found = fail_each_sync(4, &weak(Weakness::NoRewrite), false);
     let found = found.expect_err("no cut after a failed sync found it");
     assert!(found.contains("damaged") || found.contains("lost"), "{found}");
 }
@@ -197,12 +206,13 @@ fn run(disk: &Disk, history: &[Act], setup: &Setup) -> (Rows, Rows) {
 }
 
 /// For each sync of a history: it fails, the store goes on, and the power goes some steps later.
-fn fail_each_sync(seed: u64, setup: &Setup) -> Judgement {
+fn fail_each_sync(seed: u64, setup: &Setup, evicts: bool) -> Judgement {
     let history = history(seed, BLOCKS);
     for step in syncs_of(&history, setup) {
         for later in [1, 2, 3, 5, 8, 13, 21, 34, 55] {
             let disk = Disk::new(1);
             fail_at(&disk, step);
+            disk.set_evicting(evicts);
             disk.crash_at_step(Some(step + later));
             let (acked, offered) = run(&disk, &history, setup);
             disk.clear_plan();
