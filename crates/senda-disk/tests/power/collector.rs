@@ -10,7 +10,8 @@ use senda_store::{
 };
 
 use crate::devices::{
-    Act, Fate, Message, NOW, RETENTION, Rows, SECOND, STREAMS, declarations, fate, is_old, rows_of,
+    Act, Fate, Message, NOW, RETENTION, Rows, SECOND, STREAMS, declarations, event, fate, is_old,
+    rows_of,
 };
 
 const DIR: &str = "/data";
@@ -79,15 +80,12 @@ impl Collector {
             }
         }
         let sessions: BTreeSet<usize> = batch.iter().map(|message| message.stream).collect();
-        let declared: Vec<_> =
-            sessions.iter().flat_map(|stream| declarations(*stream, self.now)).collect();
-        let landings: Vec<_> = declared
-            .iter()
-            .cloned()
-            .chain(batch.iter().map(|message| message.landing(self.now)))
-            .collect();
+        let mut landings = vec![event(self.now)];
+        landings.extend(sessions.iter().flat_map(|stream| declarations(*stream, self.now)));
+        let others = landings.len();
+        landings.extend(batch.iter().map(|message| message.landing(self.now)));
         let verdicts = self.writer.land(&landings, self.now);
-        for (message, verdict) in batch.into_iter().zip(&verdicts[declared.len()..]) {
+        for (message, verdict) in batch.into_iter().zip(&verdicts[others..]) {
             if let Outcome::Failed(_) = verdict.outcome {
                 self.failures += 1;
                 self.unanswered.push(message);
@@ -246,9 +244,11 @@ fn check_ledger(reader: &Reader, history: &[Act]) -> Judgement {
             return Err(format!("ledger of {stream}: {found:?} and not {expected:?}"));
         }
     }
-    match &text("SELECT (SELECT count(*) FROM unreadable) + (SELECT count(*) FROM inbox)")?[..] {
-        [0] => Ok(()),
-        other => Err(format!("unreadable or unfiled: {other:?}")),
+    let twice = "SELECT count(*) - count(DISTINCT text) FROM events WHERE kind = 'probe'";
+    let unfiled = "SELECT (SELECT count(*) FROM unreadable) + (SELECT count(*) FROM inbox)";
+    match (&text(twice)?[..], &text(unfiled)?[..]) {
+        ([0], [0]) => Ok(()),
+        other => Err(format!("events that are there twice, unreadable or unfiled: {other:?}")),
     }
 }
 

@@ -129,6 +129,11 @@ pub(crate) fn declarations(stream: usize, now: i64) -> [Landing; 2] {
     .map(|(id, description)| landing(stream, now, What::Declare { id, description }))
 }
 
+/// Something that happened, once: its text says when.
+pub(crate) fn event(now: i64) -> Landing {
+    landing(0, now, What::Event { kind: "probe".into(), text: now.to_string() })
+}
+
 fn landing(stream: usize, now: i64, what: What) -> Landing {
     let (device, id) = STREAMS[stream];
     Landing { device: device.into(), stream: id, received: now, what }

@@ -86,6 +86,26 @@ fn nor_does_a_failed_sync_that_takes_from_the_cache_what_it_did_not_write() {
 }
 
 #[test]
+fn nor_does_a_failed_sync_of_the_checkpointer_which_takes_what_filing_left_to_the_next_landing() {
+    let setup = Setup { has_checkpointer: true, ..Setup::default() };
+    let history = history(10, BLOCKS);
+    for cut in 0..20 {
+        let disk = Disk::new(1);
+        let mut collector = Collector::open(&disk, &setup, NOW).expect("a good disk");
+        let (before, after) = history.split_at(history.len() / 2);
+        before.iter().for_each(|act| collector.play(act));
+        (0..6).for_each(|_| collector.play(&Act::File(3)));
+        disk.fail_syncs(1);
+        collector.play(&Act::Checkpoint);
+        let next = after.iter().find(|act| matches!(act, Act::Land(_))).expect("some land");
+        collector.play(next);
+        disk.crash(cut);
+        judge_all(&disk, &collector.acked, &rows_of(&history), &history)
+            .unwrap_or_else(|why| panic!("history 10, cut {cut}: {why}"));
+    }
+}
+
+#[test]
 fn after_a_failed_sync_the_store_goes_on_by_itself_and_everything_lands() {
     let (history, setup) =
         (history(5, BLOCKS), Setup { has_checkpointer: true, ..Setup::default() });
