@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking; // the same without async
+pub mod spool; // rows on disk until the collector has them
 
 mod client; // the async client: a device, its task, its receipts
 mod endpoint; // where a collector is
