@@ -43,7 +43,8 @@ pub enum SpoolError {
         what: &'static str,
     },
     /// The disk did not take it: **nothing of this call is in the spool**, and it lives in the caller's memory alone. The same
-    /// call may be made again at any time; the spool goes on in a new file when the disk works again.
+    /// call may be made again at any time; the spool goes on in a new file when the disk works again. (After a restart a part
+    /// may be found that reached the disk nevertheless.)
     #[error("the spool can't be written")]
     Write(#[source] io::Error),
     /// What was written is in the spool, but not safe from a power cut: the sync failed, and so did writing it again into a new

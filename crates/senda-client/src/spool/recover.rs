@@ -116,8 +116,9 @@ impl Found {
         if walk.ignored == 0 && unknown == 0 && (has_header || length == 0) {
             return;
         }
-        let is_tail =
-            walk.ignored == walk.ignored_since && (has_header || length < as_u64(HEADER_LEN));
+        // Zeros alone are blocks that were never written: of a segment whose beginning was not synced, for example.
+        let has_beginning = has_header || length < as_u64(HEADER_LEN) || !walk.has_ignored_data;
+        let is_tail = walk.ignored == walk.ignored_since && has_beginning;
         let name = file_name(number);
         let what = if is_tail {
             DamageKind::TornTail

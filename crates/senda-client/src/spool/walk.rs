@@ -26,6 +26,8 @@ pub(super) struct Walk {
     pub(super) ignored: u64,
     /// Of those, the ones since the last good frame.
     pub(super) ignored_since: u64,
+    /// One of those bytes is not 0.
+    pub(super) has_ignored_data: bool,
 }
 
 impl Walk {
@@ -41,6 +43,7 @@ impl Walk {
             end,
             ignored: 0,
             ignored_since: 0,
+            has_ignored_data: false,
         }
     }
 
@@ -77,6 +80,7 @@ impl Walk {
             if let Some(len) = check_frame(self.number, self.offset(), rest) {
                 break len;
             }
+            self.has_ignored_data |= rest[0] != 0;
             self.at += 1;
             self.ignored += 1;
             self.ignored_since += 1;

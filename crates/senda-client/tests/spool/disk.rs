@@ -36,6 +36,8 @@ pub(crate) struct State {
     /// Most bytes that the segments ever had.
     pub(crate) peak: usize,
     pub(crate) syncs: usize,
+    /// Removed, and no sync since: a power cut brings them back.
+    pub(crate) removed: BTreeMap<String, File>,
     /// A sync failed: what was not synced is gone, though the power never was.
     pub(crate) has_lost: bool,
     /// Calls that changed something.
@@ -64,9 +66,10 @@ impl Disk {
         self.0.borrow().peak
     }
 
-    /// What a power cut leaves: of each file what was synced, and as much of the rest as `torn` says.
+    /// What a power cut leaves: of each file what was synced, and as much of the rest as `torn` says; and what was removed last.
     pub(crate) fn cut(&self, mut torn: impl FnMut(usize) -> usize) -> Self {
         let mut files = self.files();
+        files.extend(self.0.borrow().removed.clone());
         for file in files.values_mut() {
             let left = torn(file.bytes.len() - file.synced);
             file.bytes.truncate(file.synced + left);
@@ -133,6 +136,7 @@ impl Storage for Disk {
             return Err(io::Error::from_raw_os_error(5));
         }
         file.synced = file.bytes.len();
+        state.removed.clear();
         Ok(())
     }
 
@@ -142,6 +146,8 @@ impl Storage for Disk {
         if state.faults.remove {
             return Err(io::Error::from_raw_os_error(5));
         }
-        state.files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        let file = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.removed.insert(name.to_owned(), file);
+        Ok(())
     }
 }

@@ -182,8 +182,7 @@ impl World {
         (self.spool, recovered) = open(self.disk.clone(), self.options);
         for damage in recovered.damage {
             let is_torn = matches!(damage.what, senda_client::spool::DamageKind::TornTail);
-            // A failed sync leaves zeros among what was written.
-            prop_assert!(is_torn || was_cut || self.may_have_dropped, "{damage:?}");
+            prop_assert!(is_torn, "{damage:?}");
         }
         for ((stream, row), fate) in &mut self.rows {
             let known = self.spool.stream(*stream);
@@ -302,7 +301,7 @@ fn policy() -> impl Strategy<Value = Sync> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Nothing that was appended is passed over, nothing is invented, and the bound holds, whatever happens.
     #[test]

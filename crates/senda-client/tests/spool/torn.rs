@@ -127,6 +127,7 @@ fn a_flipped_byte_costs_the_record_that_it_is_in_and_nothing_else() {
                 missing.iter().all(|row| Some(**row) == lost),
                 "{name}, byte {at}: {missing:?}"
             );
+            assert!(given.is_subset(&whole), "{name}, byte {at}: resolved or given up, and back");
             assert_eq!(missing.is_empty(), lost.is_none_or(|row| !is_given(row)));
             let is_last = hit.is_some_and(|(range, _)| range.end == file.bytes.len());
             let told = match &damage[..] {
