@@ -37,6 +37,7 @@ mod client; // the async client: a device, its task, its receipts
 mod endpoint; // where a collector is
 mod error; // what can go wrong, by who must act
 mod link; // one socket, never blocking
+pub mod path; // which of two transports carries a device's streams
 mod port; // a device's way to its collector: connects, reconnects, pumps
 mod sample; // values by name to rows in bytes
 mod schema; // channels by name
