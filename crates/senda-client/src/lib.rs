@@ -41,7 +41,8 @@ pub mod path; // which of two transports carries a device's streams
 mod port; // a device's way to its collector: connects, reconnects, pumps
 mod sample; // values by name to rows in bytes
 mod schema; // channels by name
-mod shared; // what handles and the driving task have in common
+mod shared;
+pub mod uplink; // a device's whole way up, sans-IO // what handles and the driving task have in common
 
 pub use client::{Builder, Client, TIME_EVERY};
 pub use endpoint::{Endpoint, EndpointError, PORT_DEFAULT};

@@ -96,6 +96,15 @@ pub enum Why {
     Asked,
 }
 
+/// Whose messages they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// The live session's.
+    Live = 0,
+    /// Those of the old stream that drains.
+    History = 1,
+}
+
 /// What became of data messages on UDP since the last look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Fates {
@@ -116,12 +125,13 @@ pub struct Chooser {
     /// There is something to choose.
     both: bool,
     on: Transport,
-    /// A move was chosen and is not done yet.
-    is_moving: bool,
+    /// A move was chosen, for this reason, and is not done yet.
+    moving: Option<Why>,
     is_serving: bool,
     /// Since when a HELLO is out that has no WELCOME.
     greeting_since: Option<Instant>,
-    timeouts: u32,
+    /// Time-outs in a row, of each session.
+    timeouts: [u32; 2],
     /// The last messages on UDP: true for a lost one.
     fates: VecDeque<bool>,
     round_trip: Option<Duration>,
@@ -172,10 +182,10 @@ impl Chooser {
             entropy: Entropy::new(seed),
             both: udp && tcp,
             on: if udp { Transport::Udp } else { Transport::Tcp },
-            is_moving: false,
+            moving: None,
             is_serving: false,
             greeting_since: None,
-            timeouts: 0,
+            timeouts: [0; 2],
             fates: VecDeque::with_capacity(measures.of),
             round_trip: None,
             trial: None,
@@ -193,10 +203,20 @@ impl Chooser {
         self.on
     }
 
+    /// Why the streams are about to move, if they are.
+    pub const fn why(&self) -> Option<Why> {
+        self.moving
+    }
+
+    /// True while probes go out, or one may be answered.
+    pub const fn is_trying(&self) -> bool {
+        self.trial.is_some()
+    }
+
     /// How the live session stands: open, or a HELLO is out. Saying the same twice changes nothing.
     pub fn session(&mut self, now: Instant, is_serving: bool, is_greeting: bool) {
         if is_serving && !self.is_serving {
-            self.timeouts = 0;
+            self.timeouts[Who::Live as usize] = 0;
             self.unreachable = 0;
         }
         if self.is_serving && !is_serving && self.on == Transport::Tcp {
@@ -213,7 +233,7 @@ impl Chooser {
     }
 
     /// What became of messages, and the round trip as far as it is known.
-    pub fn note(&mut self, fates: Fates, round_trip: Option<Duration>) {
+    pub fn note(&mut self, who: Who, fates: Fates, round_trip: Option<Duration>) {
         if self.on != Transport::Udp {
             return;
         }
@@ -229,12 +249,10 @@ impl Chooser {
             }
             self.fates.push_back(is_lost);
         }
-        if landed > 0 {
-            self.timeouts = 0;
-        } else {
-            self.timeouts =
-                self.timeouts.saturating_add(u32::try_from(timeouts).unwrap_or(u32::MAX));
-        }
+        // Short live rows may get through where history's full datagrams do not.
+        let in_a_row = &mut self.timeouts[who as usize];
+        let timeouts = u32::try_from(timeouts).unwrap_or(u32::MAX);
+        *in_a_row = if landed > 0 { 0 } else { in_a_row.saturating_add(timeouts) };
     }
 
     /// A probe left; `nonce` is the low half of its HELLO's.
@@ -256,7 +274,7 @@ impl Chooser {
         if self.on == Transport::Udp {
             // UDP works; it is the collector, or its disk, that takes its time.
             self.trial = None;
-            self.timeouts = 0;
+            self.timeouts = [0; 2];
             self.not_before = now + self.measures.hello_patience;
         }
         true
@@ -277,17 +295,17 @@ impl Chooser {
             self.has_returned = true;
             self.not_before = now;
         }
-        (self.on, self.since, self.is_moving) = (to, now, false);
-        (self.is_serving, self.greeting_since, self.timeouts) = (false, None, 0);
+        (self.on, self.since, self.moving) = (to, now, None);
+        (self.is_serving, self.greeting_since, self.timeouts) = (false, None, [0; 2]);
         self.fates.clear();
         self.trial = None;
     }
 
     /// No connection came about for the move that was chosen: everything stays as it is, for a while.
     pub fn unreachable(&mut self, now: Instant) {
-        self.is_moving = false;
+        self.moving = None;
         self.trial = None;
-        self.timeouts = 0;
+        self.timeouts = [0; 2];
         self.fates.clear();
         let wait = self.doubled(self.measures.hello_patience, self.unreachable);
         self.unreachable = self.unreachable.saturating_add(1);
@@ -296,20 +314,22 @@ impl Chooser {
 
     /// What to do now, if anything.
     pub fn poll(&mut self, now: Instant) -> Option<Choice> {
-        if !self.both || self.is_moving {
+        if !self.both || self.moving.is_some() {
             return None;
         }
         let choice = match self.on {
             Transport::Udp => self.doubt(now),
             Transport::Tcp => self.try_udp(now),
         };
-        self.is_moving = matches!(choice, Some(Choice::Move { .. }));
+        if let Some(Choice::Move { why, .. }) = choice {
+            self.moving = Some(why);
+        }
         choice
     }
 
     /// When to ask again at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.both || self.is_moving {
+        if !self.both || self.moving.is_some() {
             return None;
         }
         if let Some(trial) = &self.trial {
@@ -318,7 +338,7 @@ impl Chooser {
         if self.on == Transport::Tcp {
             return Some(self.trial_due());
         }
-        if self.timeouts >= self.measures.timeouts || self.is_lossy() {
+        if self.is_timing_out() || self.is_lossy() {
             return Some(self.not_before);
         }
         let greeting = self.greeting_since?;
@@ -348,7 +368,7 @@ impl Chooser {
         if greeted >= self.measures.hello_limit {
             return Some(blocked);
         }
-        if greeted >= self.measures.hello_patience || self.timeouts >= self.measures.timeouts {
+        if greeted >= self.measures.hello_patience || self.is_timing_out() {
             self.trial = Some(Trial::default());
             return Some(Choice::Probe);
         }
@@ -378,6 +398,10 @@ impl Chooser {
                 None
             }
         }
+    }
+
+    fn is_timing_out(&self) -> bool {
+        self.timeouts.iter().any(|in_a_row| *in_a_row >= self.measures.timeouts)
     }
 
     fn is_lossy(&self) -> bool {
@@ -492,7 +516,7 @@ mod tests {
             if on_udp && serves {
                 let is_lost = beat % 10 < here.lost_of_ten;
                 let fates = Fates { landed: (!is_lost).into(), lost: is_lost.into(), timeouts: 0 };
-                self.chooser.note(fates, Some(Duration::from_millis(20)));
+                self.chooser.note(Who::Live, fates, Some(Duration::from_millis(20)));
             }
             while let Some(choice) = self.chooser.poll(self.now) {
                 match choice {
@@ -554,7 +578,7 @@ mod tests {
         let mut walk = Walk::new();
         walk.walk(1, |_| CLEAR);
         let fates = Fates { timeouts: 3, ..Fates::default() };
-        walk.chooser.note(fates, Some(Duration::from_millis(20)));
+        walk.chooser.note(Who::Live, fates, Some(Duration::from_millis(20)));
         // It still counts itself as serving: nobody has said that the session is gone.
         walk.walk(6, |_| Weather { probe_answered: false, lost_of_ten: 10, ..CLEAR });
         assert_eq!(walk.ways(), [(Transport::Tcp, Why::Blocked)]);
@@ -566,7 +590,7 @@ mod tests {
         walk.walk(1, |_| CLEAR);
         for _ in 0..20 {
             // Its disk stands still: rows time out, and RETRY comes at once.
-            walk.chooser.note(Fates { timeouts: 3, ..Fates::default() }, None);
+            walk.chooser.note(Who::Live, Fates { timeouts: 3, ..Fates::default() }, None);
             walk.walk(1, |_| Weather { udp_serves: false, ..CLEAR });
             walk.walk(1, |_| CLEAR);
         }

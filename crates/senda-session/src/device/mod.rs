@@ -410,6 +410,37 @@ impl Device {
         Ok(number)
     }
 
+    /// Queues a COUNTS of an earlier boot again, as [`Device::queued_counts`] gave it to a spool. Spec §5.11, §6.5.
+    ///
+    /// # Errors
+    /// As [`Device::push_counts`]; [`PushError::BadRow`]: it is no body of COUNTS.
+    pub fn push_kept_counts(&mut self, now: Instant, body: &[u8]) -> Result<u32, PushError> {
+        if self.closing.is_some() {
+            return Err(PushError::Closed);
+        }
+        let (entries, rest) = body.get(8..).ok_or(PushError::BadRow)?.as_chunks::<9>();
+        let is_ascending = entries.is_sorted_by(|[a, ..], [b, ..]| a < b);
+        let are_known = entries.iter().all(|[code, ..]| SkipCause::from_code(*code).is_some());
+        if !(rest.is_empty() && is_ascending && are_known) {
+            return Err(PushError::BadRow);
+        }
+        self.make_room(now, body.len())?;
+        let number = self.queue.push(now, Kind::Counts, 0, Clock::None, 0, body);
+        self.arm_persist(now);
+        Ok(number)
+    }
+
+    /// What a COUNTS that is queued under this number says, for a spool: `None` if the number is another record's.
+    pub fn queued_counts(&self, row: u32) -> Option<Vec<u8>> {
+        let record = self.queue.get(self.queue.index_of(row))?;
+        if record.first != row || record.kind != Kind::Counts {
+            return None;
+        }
+        let mut body = Vec::with_capacity(record.len());
+        self.queue.copy_bytes(record, &mut body);
+        Some(body)
+    }
+
     /// Queues a SKIP for the next `count` numbers, from 1: rows that a spool no longer has. Returns the first of them.
     /// Spec §5.12, §6.5.
     ///
@@ -524,6 +555,18 @@ impl Device {
         self.queue.has_room(row_len)
     }
 
+    /// True while rows wait for the window, for congestion, for the pace or for a session: not for company alone.
+    pub fn is_held_back(&mut self) -> bool {
+        let State::Serving(session) = &self.state else { return !self.queue.is_empty() };
+        let end = session.window_end();
+        let Some(index) = self.queue.first_unsent() else { return false };
+        let is_beyond = self.queue.get(index).is_some_and(|record| record.first >= end);
+        is_beyond
+            || self.flights.len() >= self.flights_max()
+            || self.timers.runs(Timer::Hold)
+            || self.timers.runs(Timer::Pace)
+    }
+
     /// True while a session is open.
     pub fn is_serving(&self) -> bool {
         matches!(self.state, State::Serving(_))
@@ -558,6 +601,12 @@ impl Device {
     /// The number that the next row gets.
     pub const fn next_row(&self) -> u32 {
         self.queue.next_row()
+    }
+
+    /// The number after the last row of the stream, as far as it is known: above [`Device::next_row`] while an old stream is
+    /// not loaded to its end ([`Config::ends`]), or when the collector has seen more of it than the spool kept.
+    pub fn stream_end(&self) -> u32 {
+        self.end_row()
     }
 
     /// Every row below it is durable or resolved, as far as this device knows.

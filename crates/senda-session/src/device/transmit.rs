@@ -196,7 +196,7 @@ impl Device {
     }
 
     /// Messages that may fly.
-    fn flights_max(&self) -> usize {
+    pub(super) fn flights_max(&self) -> usize {
         let cap = usize::from(self.config.window_messages);
         match self.transport {
             Some(Transport::Udp) => cap.min(usize::try_from(self.path.cwnd()).unwrap_or(cap)),
