@@ -273,6 +273,10 @@ impl Chooser {
         trial.step = Step::Due(now + self.measures.probe_gap);
         if self.on == Transport::Udp {
             // UDP works; it is the collector, or its disk, that takes its time.
+            // What timed out was not lost.
+            while self.fates.back() == Some(&true) {
+                self.fates.pop_back();
+            }
             self.trial = None;
             self.timeouts = [0; 2];
             self.not_before = now + self.measures.hello_patience;
