@@ -335,8 +335,13 @@ impl Uplink {
         if self.is_trickling {
             return None;
         }
-        let limit = out.len().min(self.settings.history.message_bytes);
-        let sent = drain.lane.device.poll_transmit(now, &mut out[..limit]);
+        let most = out.len().min(self.settings.history.message_bytes);
+        let polite = most.min(self.courtesy.bytes());
+        let mut sent = drain.lane.device.poll_transmit(now, &mut out[..polite]);
+        if sent.is_none() {
+            // A row, or a DECLARE, may be longer than that.
+            sent = drain.lane.device.poll_transmit(now, &mut out[..most]);
+        }
         if sent.is_some() {
             self.trickles = now + self.settings.history.trickle;
             self.is_trickling = is_held;

@@ -251,6 +251,10 @@ impl Uplink {
     }
 
     pub(super) fn tell_dropped(&mut self, appended: Appended) {
+        for state in appended.forgotten {
+            let (stream, rows) = (state.stream, state.next_row.saturating_sub(state.mark));
+            self.tell(Event::Forgotten { stream, rows });
+        }
         for skip in appended.dropped {
             let (stream, first, count, cause) = (skip.stream, skip.first, skip.count, skip.cause);
             self.tell(Event::Overflowed { stream, first, count, cause });

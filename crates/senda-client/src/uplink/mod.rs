@@ -20,6 +20,7 @@
 //!   spool's bound.
 //! - Over the other transport the same streams go on: rows keep their numbers, whatever happens to the sockets.
 
+mod courtesy; // how much history may put before a live row
 mod dating; // what the clocks of earlier boots are worth
 mod history; // one old stream on its way up
 mod keeping; // the live stream's rows on the spool
@@ -40,6 +41,7 @@ use senda_wire::{Clock, DoneStatus};
 
 use crate::path::{Choice, Chooser, Who, Why};
 use crate::spool::{Kind, Options, Recovered, SpoolError, Storage, StreamState};
+use courtesy::Courtesy;
 use dating::Offset;
 use history::Drain;
 use keeping::{Keeper, Made, stream_of};
@@ -77,6 +79,7 @@ pub struct Uplink {
     begins_at_least: Instant,
     /// Messages of the live session that had landed when it was welcomed.
     landed_before: u64,
+    courtesy: Courtesy,
     /// While live rows wait: when history may send one message.
     trickles: Instant,
     is_trickling: bool,
@@ -126,6 +129,7 @@ impl Uplink {
         let prober = Prober::new(entropy.bytes());
         let device = Device::new(settings.device.clone(), entropy.bytes())?;
         let live_stream = device.stream();
+        let courtesy = Courtesy::new(settings.history.message_bytes);
         let mut links = Links::default();
         let live = Lane::new(device, chooser.on(), &mut links);
         Ok(Self {
@@ -145,6 +149,7 @@ impl Uplink {
             begins: None,
             begins_at_least: Instant(0),
             landed_before: 0,
+            courtesy,
             trickles: Instant(0),
             is_trickling: false,
             clock: None,
@@ -469,6 +474,9 @@ impl Uplink {
                     }
                     self.renumber(new);
                 }
+                device::Event::Acked(acked) if acked.rows > 0 => {
+                    self.courtesy.live_took(now, acked.fastest, self.drain.is_some());
+                }
                 device::Event::NeedConnect => continue,
                 _ => {}
             }
@@ -489,6 +497,7 @@ impl Uplink {
         drain.lane.heed(now, &event, on, &mut self.links);
         if let (device::Event::Acked(acked), Some(keeper)) = (&event, &mut self.keeper) {
             keeper.spool.resolve(stream, acked.mark);
+            self.courtesy.history_landed(now);
         }
         if !matches!(event, device::Event::NeedConnect | device::Event::Closed) {
             self.tell(Event::Session { stream, is_live: false, event });

@@ -39,7 +39,7 @@ impl Settings {
 pub struct History {
     /// Data messages in flight, from 1. One is what a live row may find before it on a narrow line.
     pub messages: u16,
-    /// Bytes of a message at most, on TCP too; from 1,200.
+    /// Bytes of a message at most, on TCP too; from 1,200. Shorter ones while live rows are noticed to wait.
     pub message_bytes: usize,
     /// Rows in memory at most, from 1.
     pub rows: u32,
@@ -159,6 +159,13 @@ pub enum Event {
         count: u32,
         /// What the collector will be told.
         cause: SkipCause,
+    },
+    /// More streams wait than the spool's bound allows: nothing is known of this one any more, and the collector won't be told.
+    Forgotten {
+        /// Which.
+        stream: u64,
+        /// Numbers that it had and that were not resolved, as far as was known.
+        rows: u32,
     },
     /// The spool did not do as it was asked; rows that it did not take live in memory alone.
     Spool(SpoolError),

@@ -48,6 +48,17 @@ pub const GOOD: Net = Net {
 pub struct Files(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<Mutex<bool>>);
 
 impl Files {
+    /// True when nothing but the present file is left.
+    pub fn is_empty_but_for_little(&self) -> bool {
+        let files = self.0.lock().unwrap();
+        files.len() <= 2
+    }
+
+    /// What another disk would hold after a copy.
+    fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().unwrap().clone())), Arc::default())
+    }
+
     pub fn fail(&self, fails: bool) {
         *self.1.lock().unwrap() = fails;
     }
@@ -124,6 +135,12 @@ pub struct Node {
     pub sockets_most: usize,
     pub clock: (Clock, i64),
     boots: u8,
+}
+
+impl Node {
+    pub fn schema(&self) -> SchemaId {
+        self.schema.unwrap()
+    }
 }
 
 pub struct World {
@@ -206,6 +223,19 @@ impl World {
         let node = self.nodes.len() - 1;
         self.boot(node);
         node
+    }
+
+    /// A second machine with the same name and a copy of the first one's disk; it is off.
+    pub fn add_copy(&mut self, index: usize) -> usize {
+        let copy = self.add(self.nodes[index].options, |_| {});
+        self.kill(copy);
+        let (name, files) = (self.nodes[index].name.clone(), self.nodes[index].files.copy());
+        let settings = self.nodes[index].settings.clone();
+        let streams = self.nodes[index].streams.clone();
+        let node = &mut self.nodes[copy];
+        (node.name, node.files, node.settings) = (name, files, settings);
+        node.streams.extend(streams);
+        copy
     }
 
     /// The process starts, with what the disk has.
@@ -328,7 +358,11 @@ impl World {
                 assert!(stored.refused.is_empty());
                 for (range, cause) in &stored.skipped {
                     let cause = senda_wire::SkipCause::from_code(*cause).unwrap();
-                    assert!(given_up.contains(&cause), "{} gave up {range:?}: {cause:?}", node.name);
+                    assert!(
+                        given_up.contains(&cause),
+                        "{} gave up {range:?}: {cause:?}",
+                        node.name
+                    );
                     for row in range.start..range.end {
                         skipped.insert(RowId { stream: *stream, row });
                     }
@@ -558,7 +592,10 @@ impl World {
                     let durable = self.rig.store.stream(&node.name, *stream).unwrap().mark();
                     assert!(acked.mark <= durable.next_row, "{acked:?} of {stream}: {durable:?}");
                     let from = node.marks.insert(*stream, acked.mark).unwrap_or(0);
-                    let ids = RowId { stream: *stream, row: from }..RowId { stream: *stream, row: acked.mark };
+                    let ids = RowId { stream: *stream, row: from }..RowId {
+                        stream: *stream,
+                        row: acked.mark,
+                    };
                     for (_, (_, made)) in node.rows.range(ids) {
                         if *is_live {
                             node.waits.push((*made, now.since(*made)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use senda_session::collector::{Event, Fate, Mark, Settings, StreamState, Token, Verdict, What};
 use senda_wire::registry::RANGES_MAX;
-use senda_wire::{ErrorCode, Frame, Message, MessageType, Presence, Range, Schema};
+use senda_wire::{ErrorCode, Frame, Message, MessageType, Presence, Range, Schema, TimeReq};
 
 pub type Key = (Arc<str>, u64);
 
@@ -30,6 +30,8 @@ pub struct Stream {
     pub schemas: BTreeMap<u16, Vec<u8>>,
     pub unacked: Vec<u32>,
     pub clocks: usize,
+    /// What the device last said of its clock.
+    pub clock: Option<TimeReq>,
 }
 
 /// What the store answers, in order.
@@ -127,7 +129,8 @@ impl Stream {
                 self.unacked.push(counter);
                 (Fate::Stored, Vec::new())
             }
-            What::Clock(_) => {
+            What::Clock(clock) => {
+                self.clock = Some(clock);
                 self.clocks += 1;
                 (Fate::Stored, Vec::new())
             }
