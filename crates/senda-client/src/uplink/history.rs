@@ -62,8 +62,9 @@ impl Drain {
     ) -> Result<Self, ConfigError> {
         let config = Config {
             stream: Some(state.stream),
-            first_row: state.first,
-            ends: Some(state.next_row.max(state.first)),
+            // Not from the first row that is held: what was given up before it has to be told by its cause.
+            first_row: state.mark,
+            ends: Some(state.next_row),
             downlink: 0,
             window_messages: history.messages,
             queue: QueueLimits {

@@ -33,8 +33,8 @@ use std::fmt;
 use std::time::Duration;
 
 use senda_session::device::{
-    self, Argument, Closing, Config, ConfigError, DeclareError, Device, DoneError, DropPolicy,
-    PushError, SchemaId, Stats, Ticket, Transport,
+    self, Argument, Closing, ConfigError, DeclareError, Device, DoneError, DropPolicy, PushError,
+    SchemaId, Stats, Ticket, Transport,
 };
 use senda_session::{Entropy, Instant};
 use senda_wire::{Clock, DoneStatus};
