@@ -17,12 +17,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use senda_session::device::{
-    Argument, Closing, Device, DoneError, DropPolicy, Event, PushError, Stats, Ticket,
-};
+use senda_session::device::{Argument, DoneError, DropPolicy, Event, PushError, Stats, Ticket};
 use senda_wire::DoneStatus;
 
 use crate::shared::{Shared, encode};
+use crate::uplink::Uplink;
 use crate::{Builder, Declared, Error, RowLost, Sample, Schema, SendError};
 
 /// A device that sends from threads. When it is dropped the session is closed at once, and what is not acknowledged is lost:
@@ -73,7 +72,7 @@ impl Client {
     /// # Errors
     /// [`Error::Declare`]: there are 64 already.
     pub fn declare(&self, schema: &Schema) -> Result<Declared, Error> {
-        let id = self.shared.change(|device| device.declare(schema.description()))?;
+        let id = self.shared.change(|uplink| uplink.declare(schema.description()))?;
         Ok(Declared { id, schema: Arc::new(schema.clone()) })
     }
 
@@ -87,7 +86,7 @@ impl Client {
                 Err(SendError::Push(PushError::Full)) if self.waits => {
                     let row_len = encode(schema, sample)?.len();
                     self.shared.until_blocking(None, |state| {
-                        (state.has_ended || state.device.has_room(row_len)).then_some(())
+                        (state.has_ended || state.uplink.has_room(row_len)).then_some(())
                     });
                 }
                 sent => return Ok(Receipt { receipt: sent?, shared: Arc::clone(&self.shared) }),
@@ -100,9 +99,9 @@ impl Client {
     /// # Errors
     /// [`Error::Timeout`], [`Error::Lost`] when the client has ended.
     pub fn flush(&self, patience: Duration) -> Result<(), Error> {
-        self.shared.change(Device::flush);
+        self.shared.change(Uplink::flush);
         let flushed = self.shared.until_blocking(deadline(patience), |state| {
-            match state.device.is_flushed() {
+            match state.uplink.is_flushed() {
                 true => Some(Ok(())),
                 false => state.has_ended.then_some(Err(RowLost::Ended)),
             }
@@ -131,30 +130,33 @@ impl Client {
         text: &str,
         results: &[Argument],
     ) -> Result<(), DoneError> {
-        self.shared.change(|device| device.done(ticket, status, text, results))
+        self.shared.change(|uplink| uplink.done(ticket, status, text, results))
     }
 
     /// What was counted.
     pub fn stats(&self) -> Stats {
-        self.shared.lock().device.stats()
+        self.shared.lock().uplink.stats()
     }
 
     /// Ends: waits so long for everything to be acknowledged, says CLOSE, and waits for it to leave.
     ///
     /// # Errors
-    /// [`Error::Timeout`]: something was not acknowledged; it may or may not be stored.
+    /// [`Error::Timeout`]: something was not acknowledged; it may or may not be stored. [`Error::Kept`]: the same, and it is on
+    /// the spool.
     pub fn close(mut self, patience: Duration) -> Result<(), Error> {
         let flushed = self.flush(patience);
-        self.end();
-        flushed
+        let left = self.end();
+        flushed.map_err(|error| if matches!(error, Error::Timeout) { left } else { error })
     }
 
-    fn end(&mut self) {
-        self.shared.change(|device| device.close(Closing::Now));
+    /// What there is to say when not everything was acknowledged.
+    fn end(&mut self) -> Error {
+        let left = self.shared.change(crate::shared::end);
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed by its hook.
             let _ = thread.join();
         }
+        left
     }
 }
 

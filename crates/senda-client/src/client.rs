@@ -1,19 +1,24 @@
 //! The async client: a device, the task that drives it, receipts.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use senda_session::device::{
     Argument, Closing, Config, Device, DoneError, DropPolicy, Event, PushError, Stats, Ticket,
+    Transport,
 };
 use senda_wire::{Clock, DoneStatus};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::path::Measures;
 use crate::shared::{Shared, encode};
+use crate::spool::{Directory, Options};
+use crate::uplink::{History, Settings, Uplink};
 use crate::{
-    Declared, Endpoint, Epoch, Error, Port, Receipt, RowLost, Sample, Schema, SendError,
-    device_seed,
+    Declared, Endpoint, EndpointError, Epoch, Error, Port, Receipt, RowLost, Sample, Schema,
+    SendError, device_seed,
 };
 
 /// How often a client whose clock nobody keeps right asks for the time, unless told otherwise.
@@ -22,10 +27,17 @@ pub const TIME_EVERY: Duration = Duration::from_secs(60);
 /// A client under construction.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    endpoint: Endpoint,
+    /// One for each transport at most.
+    endpoints: Vec<Endpoint>,
     config: Config,
     clock: Clock,
+    spool: Option<(PathBuf, Options)>,
+    measures: Measures,
+    history: History,
 }
+
+/// Bytes of a spool unless told otherwise.
+pub const SPOOL_BYTES: u64 = 64 << 20;
 
 impl Builder {
     /// Changes what the session is made of: queue, batches, keepalive, what it takes from the collector.
@@ -35,10 +47,61 @@ impl Builder {
         self
     }
 
-    /// Changes the endpoint: local address, socket buffers.
+    /// Changes the endpoints: local address, socket buffers.
     #[must_use]
-    pub fn endpoint(mut self, change: impl FnOnce(&mut Endpoint)) -> Self {
-        change(&mut self.endpoint);
+    pub fn endpoint(mut self, mut change: impl FnMut(&mut Endpoint)) -> Self {
+        self.endpoints.iter_mut().for_each(&mut change);
+        self
+    }
+
+    /// The collector's address for the other transport. With both the streams go over UDP while that works, else over TCP.
+    /// Spec §6.8.
+    ///
+    /// # Errors
+    /// [`Error::Endpoint`]: it can't be read, or is for the same transport.
+    pub fn also(self, collector: &str) -> Result<Self, Error> {
+        Ok(self.also_at(collector.parse()?)?)
+    }
+
+    /// The same, for an endpoint that is read already.
+    ///
+    /// # Errors
+    /// [`EndpointError`]: it is for the same transport.
+    pub fn also_at(mut self, endpoint: Endpoint) -> Result<Self, EndpointError> {
+        if self.endpoints.iter().any(|known| known.transport == endpoint.transport) {
+            let why = "there is an address for this transport already";
+            return Err(EndpointError { address: endpoint.to_string(), why });
+        }
+        self.endpoints.push(endpoint);
+        Ok(self)
+    }
+
+    /// When a transport counts as good or bad.
+    #[must_use]
+    pub const fn measures(mut self, measures: Measures) -> Self {
+        self.measures = measures;
+        self
+    }
+
+    /// Keeps rows in this directory, which is made if there is none, until they are acknowledged: at most
+    /// [`SPOOL_BYTES`], each safe from a power cut before `send` returns. What earlier starts left there goes up beside the
+    /// live readings. One process at a time.
+    #[must_use]
+    pub fn spool(self, directory: impl AsRef<Path>) -> Self {
+        self.spool_with(directory, Options::new(SPOOL_BYTES))
+    }
+
+    /// The same, with other limits, or with a faster promise than a sync for each row.
+    #[must_use]
+    pub fn spool_with(mut self, directory: impl AsRef<Path>, options: Options) -> Self {
+        self.spool = Some((directory.as_ref().into(), options));
+        self
+    }
+
+    /// How old streams drain from the spool.
+    #[must_use]
+    pub const fn history(mut self, history: History) -> Self {
+        self.history = history;
         self
     }
 
@@ -57,7 +120,7 @@ impl Builder {
     /// Begins to connect, on a task of the current tokio runtime. Samples may be sent at once: they wait.
     ///
     /// # Errors
-    /// [`Error::Config`]; [`Error::Runtime`] outside a tokio runtime.
+    /// [`Error::Config`]; [`Error::Spool`]; [`Error::Runtime`] outside a tokio runtime.
     pub fn connect(self) -> Result<Client, Error> {
         let runtime =
             Handle::try_current().map_err(|error| Error::Runtime(std::io::Error::other(error)))?;
@@ -74,9 +137,26 @@ impl Builder {
 
     pub(crate) fn build(self) -> Result<(Arc<Shared>, Port), Error> {
         let epoch = Epoch::start();
-        let device = Device::new(self.config, device_seed())?;
-        let shared = Arc::new(Shared::new(device, epoch, self.clock));
-        Ok((shared, Port::new(self.endpoint, epoch)))
+        let has = |transport| self.endpoints.iter().any(|end| end.transport == transport);
+        let settings = Settings {
+            measures: self.measures,
+            history: self.history,
+            ..Settings::new(self.config, has(Transport::Udp), has(Transport::Tcp))
+        };
+        let uplink = match self.spool {
+            None => Uplink::new(settings, device_seed())?,
+            Some((directory, options)) => {
+                let storage = Box::new(Directory::open(&directory)?);
+                let (uplink, found) =
+                    Uplink::with_spool(settings, device_seed(), storage, options)?;
+                for damage in found.damage {
+                    tracing::warn!(?damage, spool = %directory.display(), "the spool was damaged");
+                }
+                uplink
+            }
+        };
+        let shared = Arc::new(Shared::new(uplink, epoch, self.clock));
+        Ok((shared, Port::new(self.endpoints, epoch)))
     }
 }
 
@@ -96,7 +176,7 @@ struct HandleGuard {
 
 impl Drop for HandleGuard {
     fn drop(&mut self) {
-        self.shared.change(|device| device.close(Closing::Now));
+        self.shared.change(|uplink| uplink.close(Closing::Now));
     }
 }
 
@@ -114,7 +194,14 @@ impl Client {
     pub fn builder_at(device: &str, endpoint: Endpoint) -> Builder {
         let mut config = Config::new(device);
         config.software = concat!("senda-client/", env!("CARGO_PKG_VERSION")).into();
-        Builder { endpoint, config, clock: Clock::UtcSynced }
+        Builder {
+            endpoints: vec![endpoint],
+            config,
+            clock: Clock::UtcSynced,
+            spool: None,
+            measures: Measures::default(),
+            history: History::default(),
+        }
     }
 
     /// Makes a schema known. The same schema again gives the same handle.
@@ -122,7 +209,7 @@ impl Client {
     /// # Errors
     /// [`Error::Declare`]: there are 64 already.
     pub fn declare(&self, schema: &Schema) -> Result<Declared, Error> {
-        let id = self.shared().change(|device| device.declare(schema.description()))?;
+        let id = self.shared().change(|uplink| uplink.declare(schema.description()))?;
         Ok(Declared { id, schema: Arc::new(schema.clone()) })
     }
 
@@ -137,7 +224,7 @@ impl Client {
                     let row_len = encode(schema, sample)?.len();
                     self.shared()
                         .until(|state| {
-                            (state.has_ended || state.device.has_room(row_len)).then_some(())
+                            (state.has_ended || state.uplink.has_room(row_len)).then_some(())
                         })
                         .await;
                 }
@@ -159,9 +246,9 @@ impl Client {
     /// # Errors
     /// [`RowLost::Ended`]
     pub async fn flush(&self) -> Result<(), RowLost> {
-        self.shared().change(Device::flush);
+        self.shared().change(Uplink::flush);
         self.shared()
-            .until(|state| match state.device.is_flushed() {
+            .until(|state| match state.uplink.is_flushed() {
                 true => Some(Ok(())),
                 false => state.has_ended.then_some(Err(RowLost::Ended)),
             })
@@ -190,30 +277,37 @@ impl Client {
         text: &str,
         results: &[Argument],
     ) -> Result<(), DoneError> {
-        self.shared().change(|device| device.done(ticket, status, text, results))
+        self.shared().change(|uplink| uplink.done(ticket, status, text, results))
     }
 
     /// What was counted.
     pub fn stats(&self) -> Stats {
-        self.shared().lock().device.stats()
+        self.shared().lock().uplink.stats()
     }
 
-    /// Does anything else with the session; the task looks at it afterwards. Must not wait.
+    /// Does anything else with the live session; the task looks at it afterwards. Must not wait, and must not push: rows go
+    /// by [`Client::send`].
     pub fn with_device<T>(&self, change: impl FnOnce(&mut Device) -> T) -> T {
+        self.shared().change(|uplink| change(uplink.live_mut()))
+    }
+
+    /// Does anything with the uplink: which transport carries, what waits on the spool. Must not wait.
+    pub fn with_uplink<T>(&self, change: impl FnOnce(&mut Uplink) -> T) -> T {
         self.shared().change(change)
     }
 
     /// Ends: waits so long for everything to be acknowledged, says CLOSE, and waits for it to leave.
     ///
     /// # Errors
-    /// [`Error::Timeout`]: something was not acknowledged; it may or may not be stored.
+    /// [`Error::Timeout`]: something was not acknowledged; it may or may not be stored. [`Error::Kept`]: the same, and it is on
+    /// the spool.
     pub async fn close(&self, patience: Duration) -> Result<(), Error> {
         let flushed = timeout(patience, self.flush()).await;
-        self.shared().change(|device| device.close(Closing::Now));
+        let left = self.shared().change(crate::shared::end);
         self.shared().until(|state| state.has_ended.then_some(())).await;
         match flushed {
             Ok(flushed) => Ok(flushed?),
-            Err(_) => Err(Error::Timeout),
+            Err(_) => Err(left),
         }
     }
 

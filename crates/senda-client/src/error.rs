@@ -3,6 +3,8 @@
 use senda_session::device::{ConfigError, DeclareError, DoneError, PushError};
 use senda_wire::{ErrorCode, SkipCause};
 
+use crate::spool::SpoolError;
+use crate::uplink::UplinkError;
 use crate::{EndpointError, SampleError, SchemaError};
 
 /// Why a sample was not queued. The local caller is at fault, or has to wait.
@@ -35,7 +37,7 @@ pub enum RowLost {
         /// Why.
         cause: SkipCause,
     },
-    /// The client ended first. Whether the row is stored is not known.
+    /// The client ended first. Whether the row is stored is not known; with a spool it goes up at the next start.
     #[error("the client ended before the row was acknowledged")]
     Ended,
 }
@@ -68,7 +70,25 @@ pub enum Error {
     /// No runtime, or no thread for it.
     #[error("the client can't be driven")]
     Runtime(#[source] std::io::Error),
+    /// The spool can't be used.
+    #[error("the spool can't be used")]
+    Spool(#[from] SpoolError),
+    /// The client ended with rows on its spool: they go up when it begins again with the same directory.
+    #[error("{rows} rows are not acknowledged yet and stay on the spool")]
+    Kept {
+        /// How many.
+        rows: u64,
+    },
     /// It took longer than the caller allowed.
     #[error("not everything was acknowledged in time")]
     Timeout,
+}
+
+impl From<UplinkError> for Error {
+    fn from(error: UplinkError) -> Self {
+        match error {
+            UplinkError::Config(error) => error.into(),
+            UplinkError::Spool(error) => error.into(),
+        }
+    }
 }

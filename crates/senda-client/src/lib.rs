@@ -2,12 +2,14 @@
 //!
 //! # Goals
 //! - A sensor in 20 lines, async ([`Client`]) or blocking ([`blocking::Client`]): name the channels, set values, send.
+//! - Offline first: with [`Builder::spool`] rows outlive the process; live readings go first, history beside them.
+//! - One stream, two transports: with [`Builder::also`] it goes over UDP while that works, else over TCP.
 //! - Never lies: what is queued is bounded and says what it drops; [`Receipt`] and `flush` mean *on the collector's disk*.
 //! - Never gives up: connections come back by themselves, with full-jitter back-off.
-//! - Thousands of devices in one process: [`Port`] drives a [`Device`] without a task or a lock of its own.
+//! - Thousands of devices in one process: [`Port`] drives an [`Uplink`] without a task or a lock of its own.
 //!
 //! # Not here
-//! A spool on disk (rows live in memory), authentication and encryption, many devices on one socket.
+//! Authentication and encryption, many devices on one socket.
 //!
 //! # A sensor
 //! ```no_run
@@ -31,20 +33,20 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking; // the same without async
+pub mod path; // which of two transports carries a device's streams
 pub mod spool; // rows on disk until the collector has them
+pub mod uplink; // a device's whole way up, sans-IO
 
 mod client; // the async client: a device, its task, its receipts
 mod endpoint; // where a collector is
 mod error; // what can go wrong, by who must act
 mod link; // one socket, never blocking
-pub mod path; // which of two transports carries a device's streams
-mod port; // a device's way to its collector: connects, reconnects, pumps
+mod port; // an uplink's sockets
 mod sample; // values by name to rows in bytes
 mod schema; // channels by name
-mod shared;
-pub mod uplink; // a device's whole way up, sans-IO // what handles and the driving task have in common
+mod shared; // what handles and the driving task have in common
 
-pub use client::{Builder, Client, TIME_EVERY};
+pub use client::{Builder, Client, SPOOL_BYTES, TIME_EVERY};
 pub use endpoint::{Endpoint, EndpointError, PORT_DEFAULT};
 pub use error::{Error, RowLost, SendError};
 pub use port::{Epoch, Port, device_seed};
@@ -59,3 +61,4 @@ pub use senda_session::device::{
 pub use senda_wire::registry::downlink;
 pub use senda_wire::{Clock, DoneStatus, Durability, ErrorCode, SkipCause, ValueType};
 pub use shared::{Declared, Receipt};
+pub use uplink::Uplink;

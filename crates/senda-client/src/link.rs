@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use senda_session::Instant;
-use senda_session::device::{Device, Transport};
+use senda_session::device::Transport;
 use socket2::SockRef;
-use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
@@ -52,15 +51,8 @@ impl Link {
         Ok(Self { socket, unsent: Vec::new(), has_more: false })
     }
 
-    pub(crate) const fn transport(&self) -> Transport {
-        match self.socket {
-            Socket::Udp(_) => Transport::Udp,
-            Socket::Tcp(_) => Transport::Tcp,
-        }
-    }
-
     /// Feeds what arrived. An error means that the connection is gone.
-    pub(crate) fn read(&mut self, device: &mut Device, now: Instant) -> io::Result<()> {
+    pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             for _ in 0..READS_MAX {
                 let read = match &self.socket {
@@ -69,7 +61,7 @@ impl Link {
                 };
                 match (read, &self.socket) {
                     (Ok(0), Socket::Tcp(_)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    (Ok(len), _) => device.handle_input(now, &scratch[..len]),
+                    (Ok(len), _) => take(&scratch[..len]),
                     (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.has_more = false;
                         return Ok(());
@@ -85,13 +77,16 @@ impl Link {
     }
 
     /// Sends what is due, as far as the kernel takes it. An error means that the connection is gone.
-    pub(crate) fn write(&mut self, device: &mut Device, now: Instant) -> io::Result<()> {
+    pub(crate) fn write(
+        &mut self,
+        mut next: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> io::Result<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             if !self.write_unsent()? {
                 return Ok(());
             }
             for _ in 0..WRITES_MAX {
-                let Some(len) = device.poll_transmit(now, scratch) else { return Ok(()) };
+                let Some(len) = next(scratch) else { return Ok(()) };
                 self.unsent.extend_from_slice(&scratch[..len]);
                 if !self.write_unsent()? {
                     return Ok(());
@@ -125,22 +120,24 @@ impl Link {
         self.unsent.is_empty()
     }
 
-    /// Waits until a turn has something to do.
-    pub(crate) async fn ready(&self) {
-        if self.has_more {
-            tokio::task::yield_now().await;
-            return;
-        }
-        let interest = if self.unsent.is_empty() {
-            Interest::READABLE
-        } else {
-            Interest::READABLE | Interest::WRITABLE
-        };
+    /// True when one turn was not enough for what was there.
+    pub(crate) const fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Ready when a turn has something to do. One task at a time may ask.
+    pub(crate) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         // An error shows again in the next read or write, which knows what to do.
-        let _ = match &self.socket {
-            Socket::Udp(socket) => socket.ready(interest).await,
-            Socket::Tcp(stream) => stream.ready(interest).await,
+        let reads = match &self.socket {
+            Socket::Udp(socket) => socket.poll_recv_ready(context).is_ready(),
+            Socket::Tcp(stream) => stream.poll_read_ready(context).is_ready(),
         };
+        let writes = !self.unsent.is_empty()
+            && match &self.socket {
+                Socket::Udp(socket) => socket.poll_send_ready(context).is_ready(),
+                Socket::Tcp(stream) => stream.poll_write_ready(context).is_ready(),
+            };
+        if reads || writes { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -1,27 +1,26 @@
-//! A device's way to its collector: connects, reconnects, carries bytes and deadlines.
+//! An uplink's sockets: connects, carries bytes and deadlines.
 //!
 //! ```text
-//!   loop { port.turn(&mut device, |event| ..) ; port.wait().await }
-//!          never waits                           never touches the device
+//!   loop { port.turn(&mut uplink, |event| ..) ; port.wait().await }
+//!          never waits                           never touches the uplink
 //! ```
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use senda_session::Instant;
-use senda_session::device::{Device, Event, LostReason, Transport};
 use tokio::time::sleep_until;
 
 use crate::Endpoint;
 use crate::link::Link;
 use crate::sample::unix_us;
+use crate::uplink::{Event, LinkId, LinkOrder, Uplink};
 
-/// After CLOSE 407 with nothing to wait for the session does not come back by itself; this crate does, after this time.
-const PARKED_WAIT: Duration = Duration::from_secs(60);
-/// What is left of a farewell when the device has ended may take so long to leave.
+/// What is left of a farewell may take so long to leave.
 const FAREWELL_WAIT: Duration = Duration::from_secs(1);
 
 /// The origin of a device's [`Instant`]s: the moment that it was made.
@@ -39,7 +38,7 @@ impl Epoch {
         Instant(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// What to add to [`Epoch::now`] to get Unix microseconds, for [`Device::set_clock`].
+    /// What to add to [`Epoch::now`] to get Unix microseconds, for [`Uplink::set_clock`].
     pub fn utc_base_us(&self) -> i64 {
         unix_us(SystemTime::now()).saturating_sub_unsigned(self.now().0)
     }
@@ -49,107 +48,96 @@ impl Epoch {
     }
 }
 
-/// 32 random bytes from the operating system's generator, for [`Device::new`].
+/// 32 random bytes from the operating system's generator, for [`Uplink::new`].
 pub fn device_seed() -> [u8; 32] {
     rand::random()
 }
 
-/// Drives one device over real sockets. It has no task, no thread and no lock: whoever owns the device calls it.
+/// Drives one uplink over real sockets. It has no task, no thread and no lock: whoever owns the uplink calls it.
 ///
-/// Call [`Port::turn`] after each change to the device and whenever [`Port::wait`] returns; [`Port::wait`] may be cancelled
+/// Call [`Port::turn`] after each change to the uplink and whenever [`Port::wait`] returns; [`Port::wait`] may be cancelled
 /// at any time, so it stands well in a `select!`.
 pub struct Port {
-    endpoint: Endpoint,
+    endpoints: Vec<Endpoint>,
     epoch: Epoch,
-    way: Way,
-    /// When the device wants a turn even if nothing arrives.
+    ways: Vec<(LinkId, Way)>,
+    /// When the uplink wants a turn even if nothing arrives.
     deadline: Option<tokio::time::Instant>,
     attempts: usize,
-    /// The collector sent the device away without saying when to come back.
-    is_parked: bool,
-    /// When the device had ended.
+    /// When the uplink had ended.
     ended: Option<tokio::time::Instant>,
 }
 
-/// Where the connection is; in order of the flow.
+/// Where a connection is; in order of the flow.
 enum Way {
-    /// There is none; the device says when.
-    Idle,
     /// It is being made.
     Opening(Opening),
-    /// It came about, or not; the next turn tells the device.
+    /// It came about, or not; the next turn tells the uplink.
     Opened(io::Result<Link>),
     /// It carries.
     Linked(Link),
+    /// Its last bytes are still to leave, but not after this moment.
+    Leaving(Link, tokio::time::Instant),
 }
 
 type Opening = Pin<Box<dyn Future<Output = io::Result<Link>> + Send>>;
 
 impl Port {
-    /// A port that connects as soon as it is driven.
-    pub fn new(endpoint: Endpoint, epoch: Epoch) -> Self {
-        let mut port = Self {
-            endpoint,
-            epoch,
-            way: Way::Idle,
-            deadline: None,
-            attempts: 0,
-            is_parked: false,
-            ended: None,
-        };
-        port.open();
-        port
+    /// A port to a collector that has these addresses, one for each transport at most. The uplink's settings have to agree.
+    pub fn new(endpoints: Vec<Endpoint>, epoch: Epoch) -> Self {
+        Self { endpoints, epoch, ways: Vec::new(), deadline: None, attempts: 0, ended: None }
     }
 
-    /// The origin of the device's time.
+    /// The origin of the uplink's time.
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The collector.
-    pub const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// The collector's addresses.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
-    /// Goes to another collector, or by another transport; the stream goes on.
-    pub fn redirect(&mut self, endpoint: Endpoint) {
-        self.endpoint = endpoint;
-        self.attempts = 0;
-        self.open();
-    }
-
-    /// Carries everything that can be carried without waiting, and hands each event on. Returns false once the device has
+    /// Carries everything that can be carried without waiting, and hands each event on. Returns false once the uplink has
     /// ended and its last bytes have left.
-    pub fn turn(&mut self, device: &mut Device, mut on_event: impl FnMut(Event)) -> bool {
+    pub fn turn(&mut self, uplink: &mut Uplink, mut on_event: impl FnMut(Event)) -> bool {
         let now = self.epoch.now();
-        self.take_opened(device, now);
-        device.handle_timeout(now);
-        let mut carried = Ok(());
-        if let Way::Linked(link) = &mut self.way {
-            carried = link.read(device, now).and_then(|()| link.write(device, now));
+        self.take_opened(uplink, now);
+        uplink.handle_timeout(now);
+        self.read(uplink, now);
+        loop {
+            self.write(uplink, now);
+            let mut is_quiet = true;
+            while let Some(order) = uplink.poll_link() {
+                is_quiet = false;
+                self.obey(order);
+            }
+            while let Some(event) = uplink.poll_event() {
+                is_quiet = false;
+                on_event(event);
+            }
+            if is_quiet {
+                break;
+            }
         }
-        if let Err(error) = carried {
-            tracing::debug!(collector = %self.endpoint, %error, "connection lost");
-            self.way = Way::Idle;
-            device.disconnected(now);
-        }
-        while let Some(event) = device.poll_event() {
-            self.heed(&event);
-            on_event(event);
-        }
-        if device.is_closed() {
+        if uplink.is_closed() {
             return self.bids_farewell();
         }
-        match device.poll_timeout() {
-            Some((at, _)) => self.deadline = self.epoch.moment(at),
-            None if !self.is_parked => self.deadline = None,
-            None => {} // Set when it was parked.
-        }
+        let due = uplink.poll_timeout().and_then(|(at, _)| self.epoch.moment(at));
+        let leaving = self.ways.iter().filter_map(|(_, way)| match way {
+            Way::Leaving(_, until) => Some(*until),
+            _ => None,
+        });
+        self.deadline = due.into_iter().chain(leaving).min();
         true
     }
 
     /// Waits until a turn has something to do: bytes, a deadline, a connection.
     pub async fn wait(&mut self) {
+        if self.ways.iter().any(|(_, way)| matches!(way, Way::Linked(link) if link.has_more())) {
+            tokio::task::yield_now().await; // The others of the thread have their turn first.
+            return;
+        }
         let deadline = self.deadline;
         let due = async move {
             match deadline {
@@ -157,68 +145,107 @@ impl Port {
                 None => std::future::pending().await,
             }
         };
-        match &mut self.way {
-            Way::Opened(_) => {}
-            Way::Idle => {
-                due.await;
-                if std::mem::take(&mut self.is_parked) {
-                    self.open();
+        let ways = &mut self.ways;
+        let moved = std::future::poll_fn(|context| {
+            let mut any = Poll::Pending;
+            for (_, way) in ways.iter_mut() {
+                if way.poll(context).is_ready() {
+                    any = Poll::Ready(());
                 }
             }
-            Way::Opening(opening) => {
-                // The device's own deadlines wait: there is no transport that they could be about.
-                let opened = opening.await;
-                self.way = Way::Opened(opened);
+            any
+        });
+        tokio::select! {
+            () = moved => {}
+            () = due => {}
+        }
+    }
+
+    fn take_opened(&mut self, uplink: &mut Uplink, now: Instant) {
+        for index in (0..self.ways.len()).rev() {
+            if !matches!(self.ways[index].1, Way::Opened(_)) {
+                continue;
             }
-            Way::Linked(link) => {
-                tokio::select! {
-                    () = link.ready() => {}
-                    () = due => {}
+            let (id, way) = self.ways.swap_remove(index);
+            match way {
+                Way::Opened(Ok(link)) => {
+                    self.ways.push((id, Way::Linked(link)));
+                    uplink.handle_opened(now, id);
                 }
+                Way::Opened(Err(error)) => {
+                    tracing::debug!(collectors = ?self.endpoints, %error, "no connection");
+                    uplink.handle_broken(now, id);
+                }
+                other => self.ways.push((id, other)),
             }
         }
     }
 
-    fn open(&mut self) {
-        self.is_parked = false;
-        let opening = Link::open(self.endpoint.clone(), self.attempts);
-        self.attempts = self.attempts.wrapping_add(1);
-        self.way = Way::Opening(Box::pin(opening));
+    fn read(&mut self, uplink: &mut Uplink, now: Instant) {
+        self.carry(uplink, now, |uplink, id, link| {
+            link.read(|bytes| uplink.handle_input(now, id, bytes))
+        });
     }
 
-    fn take_opened(&mut self, device: &mut Device, now: Instant) {
-        if !matches!(self.way, Way::Opened(_)) {
-            return;
+    fn write(&mut self, uplink: &mut Uplink, now: Instant) {
+        self.carry(uplink, now, |uplink, id, link| {
+            link.write(|out| uplink.poll_transmit(now, id, out))
+        });
+        self.ways.retain_mut(|(_, way)| match way {
+            Way::Leaving(link, until) => {
+                let is_well = link.write(|_| None).is_ok();
+                is_well && !link.is_drained() && tokio::time::Instant::now() < *until
+            }
+            _ => true,
+        });
+    }
+
+    /// Does something with each link that carries; an error means that it is gone.
+    fn carry(
+        &mut self,
+        uplink: &mut Uplink,
+        now: Instant,
+        mut act: impl FnMut(&mut Uplink, LinkId, &mut Link) -> io::Result<()>,
+    ) {
+        let mut broken = Vec::new();
+        for (id, way) in &mut self.ways {
+            if let Way::Linked(link) = way
+                && let Err(error) = act(uplink, *id, link)
+            {
+                tracing::debug!(collectors = ?self.endpoints, %error, "connection lost");
+                broken.push(*id);
+            }
         }
-        match std::mem::replace(&mut self.way, Way::Idle) {
-            Way::Opened(Ok(link)) => {
-                device.connect(now, link.transport());
-                self.way = Way::Linked(link);
-            }
-            Way::Opened(Err(error)) => {
-                tracing::debug!(collector = %self.endpoint, %error, "no connection");
-                device.disconnected(now);
-            }
-            other => self.way = other,
+        for id in broken {
+            self.ways.retain(|(known, _)| *known != id);
+            uplink.handle_broken(now, id);
         }
     }
 
-    fn heed(&mut self, event: &Event) {
-        match event {
-            Event::NeedConnect => self.open(),
-            Event::Lost { reason, retry_at } => {
-                let udp = self.endpoint.transport == Transport::Udp;
-                if udp && *reason == LostReason::Silence {
-                    self.open(); // The name may mean another address by now.
-                } else if !udp || retry_at.is_none() {
-                    self.way = Way::Idle;
-                }
-                if retry_at.is_none() {
-                    self.is_parked = true;
-                    self.deadline = tokio::time::Instant::now().checked_add(PARKED_WAIT);
+    fn obey(&mut self, order: LinkOrder) {
+        match order {
+            LinkOrder::Open { id, transport } => {
+                let endpoint = self.endpoints.iter().find(|end| end.transport == transport);
+                let way = match endpoint {
+                    Some(endpoint) => {
+                        Way::Opening(Box::pin(Link::open(endpoint.clone(), self.attempts)))
+                    }
+                    None => Way::Opened(Err(io::ErrorKind::AddrNotAvailable.into())),
+                };
+                self.attempts = self.attempts.wrapping_add(1);
+                self.ways.push((id, way));
+            }
+            LinkOrder::Close { id } => {
+                let Some(index) = self.ways.iter().position(|(known, _)| *known == id) else {
+                    return;
+                };
+                if let (id, Way::Linked(link)) = self.ways.swap_remove(index)
+                    && !link.is_drained()
+                {
+                    let until = tokio::time::Instant::now() + FAREWELL_WAIT;
+                    self.ways.push((id, Way::Leaving(link, until)));
                 }
             }
-            _ => {}
         }
     }
 
@@ -226,13 +253,29 @@ impl Port {
     fn bids_farewell(&mut self) -> bool {
         let ended = *self.ended.get_or_insert_with(tokio::time::Instant::now);
         self.deadline = ended.checked_add(FAREWELL_WAIT);
-        let leaves = matches!(&self.way, Way::Linked(link) if !link.is_drained());
+        let leaves = self.ways.iter().any(|(_, way)| match way {
+            Way::Linked(link) | Way::Leaving(link, _) => !link.is_drained(),
+            Way::Opening(_) | Way::Opened(_) => false,
+        });
         leaves && ended.elapsed() < FAREWELL_WAIT
+    }
+}
+
+impl Way {
+    /// Ready when a turn has something to do with it.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Opened(_) => Poll::Ready(()),
+            Self::Opening(opening) => opening.as_mut().poll(context).map(|opened| {
+                *self = Self::Opened(opened);
+            }),
+            Self::Linked(link) | Self::Leaving(link, _) => link.poll_ready(context),
+        }
     }
 }
 
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Port").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Port").field("endpoints", &self.endpoints).finish_non_exhaustive()
     }
 }

@@ -1,16 +1,17 @@
 //! What the handles of a client and the task that drives it have in common.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use senda_session::device::{Device, Event, NewStream, PushError, SchemaId};
+use senda_session::device::{Closing, Event, NewStream, PushError, SchemaId};
 use senda_wire::Clock;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Epoch, Port, RowLost, Sample, SampleError, Schema, SendError};
+use crate::uplink::{self, RowId, Uplink};
+use crate::{Epoch, Error, Port, RowLost, Sample, SampleError, Schema, SendError};
 
 /// Events that wait for the application; beyond it the oldest goes.
 const EVENTS_MAX: usize = 256;
@@ -32,9 +33,9 @@ pub(crate) struct Shared {
 /// What the lock guards; it is never held across a wait.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) device: Device,
-    /// Rows that someone wants to hear of, ascending.
-    receipts: VecDeque<(u32, oneshot::Sender<Result<(), RowLost>>)>,
+    pub(crate) uplink: Uplink,
+    /// Rows that someone wants to hear of.
+    receipts: Receipts,
     pub(crate) events: VecDeque<Event>,
     /// The task is over.
     pub(crate) has_ended: bool,
@@ -58,14 +59,19 @@ impl Declared {
 /// [`crate::Welcomed::durability`]). Dropping it changes nothing.
 #[derive(Debug)]
 pub struct Receipt {
-    row: u32,
+    id: RowId,
     fate: oneshot::Receiver<Result<(), RowLost>>,
 }
 
 impl Receipt {
     /// The number that the row was given.
     pub const fn row(&self) -> u32 {
-        self.row
+        self.id.row
+    }
+
+    /// The stream that it was given it in.
+    pub const fn stream(&self) -> u64 {
+        self.id.stream
     }
 
     /// The fate, if it is decided.
@@ -87,17 +93,17 @@ impl Future for Receipt {
 }
 
 impl Shared {
-    pub(crate) fn new(mut device: Device, epoch: Epoch, clock: Clock) -> Self {
+    pub(crate) fn new(mut uplink: Uplink, epoch: Epoch, clock: Clock) -> Self {
         // As `try_send` dates samples: a monotonic clock counts from the client's start.
         let base_us = match clock {
             Clock::None | Clock::Monotonic => 0,
             Clock::UtcUnsynced | Clock::UtcSynced => epoch.utc_base_us(),
         };
-        device.set_clock(epoch.now(), clock, base_us);
+        uplink.set_clock(epoch.now(), clock, base_us);
         Self {
             state: Mutex::new(State {
-                device,
-                receipts: VecDeque::new(),
+                uplink,
+                receipts: Receipts::new(),
                 events: VecDeque::new(),
                 has_ended: false,
             }),
@@ -110,13 +116,13 @@ impl Shared {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere left a device that is consistent: each of its calls is whole.
+        // A panic elsewhere left an uplink that is consistent: each of its calls is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the device, and has the task look at it.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Device) -> T) -> T {
-        let changed = change(&mut self.lock().device);
+    /// Changes the uplink, and has the task look at it.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Uplink) -> T) -> T {
+        let changed = change(&mut self.lock().uplink);
         self.wake.notify_one();
         changed
     }
@@ -140,15 +146,15 @@ impl Shared {
         if state.has_ended {
             return Err(PushError::Closed.into());
         }
-        let row = if sample.is_partial() {
-            state.device.push_sparse(now, declared.id, self.clock, time_us, &row)?
+        let id = if sample.is_partial() {
+            state.uplink.push_sparse(now, declared.id, self.clock, time_us, &row)?
         } else {
-            state.device.push(now, declared.id, self.clock, time_us, &row)?
+            state.uplink.push(now, declared.id, self.clock, time_us, &row)?
         };
-        state.receipts.push_back((row, sender));
+        state.receipts.insert(id, sender);
         drop(state);
         self.wake.notify_one();
-        Ok(Receipt { row, fate })
+        Ok(Receipt { id, fate })
     }
 
     /// Waits until `done` finds what it looks for; it is asked after each turn of the task.
@@ -185,7 +191,7 @@ impl Shared {
         }
     }
 
-    /// Drives the device until it has ended.
+    /// Drives the uplink until it has ended.
     pub(crate) async fn drive(self: Arc<Self>, mut port: Port) {
         loop {
             let goes_on = self.turn(&mut port);
@@ -212,15 +218,24 @@ impl Shared {
 
     fn turn(&self, port: &mut Port) -> bool {
         let mut state = self.lock();
-        let State { device, receipts, events, .. } = &mut *state;
-        port.turn(device, |event| {
-            settle(receipts, &event);
-            if !matches!(event, Event::Acked(_) | Event::NeedConnect) {
-                if events.len() >= EVENTS_MAX {
-                    events.pop_front();
+        let State { uplink, receipts, events, .. } = &mut *state;
+        port.turn(uplink, |event| match event {
+            uplink::Event::Session { stream, is_live, event } => {
+                settle(receipts, stream, &event);
+                if is_live && !matches!(event, Event::Acked(_)) {
+                    if events.len() >= EVENTS_MAX {
+                        events.pop_front();
+                    }
+                    events.push_back(event);
                 }
-                events.push_back(event);
             }
+            uplink::Event::Retired { .. } => {
+                tracing::info!(?event, "left to the spool");
+                // They may wait for days: nobody is kept that does not listen.
+                receipts.retain(|_, sender| !sender.is_closed());
+            }
+            uplink::Event::Spool(error) => tracing::warn!(%error, "the spool"),
+            event => tracing::info!(?event, "uplink"),
         })
     }
 
@@ -228,6 +243,13 @@ impl Shared {
         self.progress.notify_waiters();
         self.progress_blocking.notify_all();
     }
+}
+
+/// Ends an uplink; what there is to say when not everything was acknowledged.
+pub(crate) fn end(uplink: &mut Uplink) -> Error {
+    let rows = uplink.unresolved();
+    uplink.close(Closing::Now);
+    if uplink.has_spool() { Error::Kept { rows } } else { Error::Timeout }
 }
 
 /// The row in the form in which it is queued.
@@ -239,44 +261,50 @@ pub(crate) fn encode(declared: &Declared, sample: &Sample) -> Result<Vec<u8>, Sa
     }
 }
 
-type Receipts = VecDeque<(u32, oneshot::Sender<Result<(), RowLost>>)>;
+type Receipts = BTreeMap<RowId, oneshot::Sender<Result<(), RowLost>>>;
 
 /// Tells those who wait for rows that an event speaks of. Nobody may listen any more, which is fine.
-fn settle(receipts: &mut Receipts, event: &Event) {
+fn settle(receipts: &mut Receipts, stream: u64, event: &Event) {
     match event {
-        Event::Acked(acked) => {
-            while receipts.front().is_some_and(|(row, _)| *row < acked.mark) {
-                if let Some((_, sender)) = receipts.pop_front() {
-                    let _ = sender.send(Ok(()));
-                }
-            }
-        }
+        Event::Acked(acked) => take(receipts, stream, 0, acked.mark, || Ok(())),
         Event::Refused { first, count, code, text } => {
-            lose(receipts, *first, *count, || RowLost::Refused { code: *code, text: text.clone() });
+            let end = first.saturating_add(*count);
+            let refused = || Err(RowLost::Refused { code: *code, text: text.clone() });
+            take(receipts, stream, *first, end, refused);
         }
         Event::Dropped { first, count, cause } => {
-            lose(receipts, *first, *count, || RowLost::Dropped { cause: *cause });
+            let end = first.saturating_add(*count);
+            take(receipts, stream, *first, end, || Err(RowLost::Dropped { cause: *cause }));
         }
         Event::NewStream(new) => renumber(receipts, new),
         _ => {}
     }
 }
 
-fn lose(receipts: &mut Receipts, first: u32, count: u32, why: impl Fn() -> RowLost) {
-    let from = receipts.partition_point(|(row, _)| *row < first);
-    let to = receipts.partition_point(|(row, _)| *row < first.saturating_add(count));
-    for (_, sender) in receipts.drain(from..to) {
-        let _ = sender.send(Err(why()));
+/// Tells those who wait for rows `first` to `end - 1` of a stream.
+fn take(
+    receipts: &mut Receipts,
+    stream: u64,
+    first: u32,
+    end: u32,
+    fate: impl Fn() -> Result<(), RowLost>,
+) {
+    let end = RowId { stream, row: end };
+    while let Some((&id, _)) = receipts.range(RowId { stream, row: first }..end).next() {
+        if let Some(sender) = receipts.remove(&id) {
+            let _ = sender.send(fate());
+        }
     }
 }
 
 /// Rows that did not move were recorded in the old stream: nobody will say more of them.
 fn renumber(receipts: &mut Receipts, new: &NewStream) {
-    for (row, sender) in std::mem::take(receipts) {
-        let run = new.moved.iter().find(|(first, count, _)| (*first..first + count).contains(&row));
-        match run {
-            Some((first, _, to)) => receipts.push_back((to + (row - first), sender)),
-            None => drop(sender.send(Ok(()))),
+    for &(first, count, to) in &new.moved {
+        for row in first..first.saturating_add(count) {
+            if let Some(sender) = receipts.remove(&RowId { stream: new.old, row }) {
+                receipts.insert(RowId { stream: new.new, row: to + (row - first) }, sender);
+            }
         }
     }
+    take(receipts, new.old, 0, u32::MAX, || Ok(()));
 }

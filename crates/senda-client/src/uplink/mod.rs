@@ -418,6 +418,17 @@ impl Uplink {
         self.live.device.is_flushed() && !self.has_history
     }
 
+    /// Rows that are not resolved, as far as is known: those in memory, and those that wait on the spool.
+    pub fn unresolved(&self) -> u64 {
+        let live = u64::try_from(self.live.device.pending()).unwrap_or(u64::MAX);
+        self.waiting().iter().map(|state| state.rows).sum::<u64>() + live
+    }
+
+    /// True if rows are kept on a spool.
+    pub const fn has_spool(&self) -> bool {
+        self.keeper.is_some()
+    }
+
     /// True after [`Uplink::close`], once nothing more is to be sent.
     pub fn is_closed(&self) -> bool {
         self.live.device.is_closed() && self.drain.is_none()

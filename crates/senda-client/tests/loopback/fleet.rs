@@ -2,7 +2,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use senda_client::{
-    Clock, Config, Device, DropPolicy, Endpoint, Epoch, Port, QueueLimits, Transport, device_seed,
+    Clock, Config, DropPolicy, Endpoint, Epoch, Port, QueueLimits, Transport, Uplink, device_seed,
+    uplink::Settings,
 };
 use tokio::time::timeout;
 
@@ -12,23 +13,23 @@ use crate::{PATIENCE, greenhouse, row};
 const DEVICES: u32 = 2_000;
 const ROWS: u32 = 5;
 
-/// As a simulator does it: a task for each device, which owns device and port.
+/// As a simulator does it: a task for each device, which owns uplink and port.
 async fn device(number: u32, endpoint: Endpoint, epoch: Epoch) -> u64 {
     let mut config = Config::new(&format!("dev-{number}"));
     config.queue = QueueLimits { rows: 100, bytes: 4_096, policy: DropPolicy::DropOldest };
     config.start_jitter = Duration::from_secs(1);
-    let mut device = Device::new(config, device_seed()).unwrap();
-    let schema = device.declare(greenhouse().description()).unwrap();
-    let mut port = Port::new(endpoint, epoch);
+    let mut uplink = Uplink::new(Settings::new(config, true, false), device_seed()).unwrap();
+    let schema = uplink.declare(greenhouse().description()).unwrap();
+    let mut port = Port::new(vec![endpoint], epoch);
     for serial in 0..ROWS {
-        device
+        uplink
             .push(epoch.now(), schema, Clock::UtcSynced, epoch.utc_base_us(), &row(serial))
             .unwrap();
     }
     loop {
-        port.turn(&mut device, |_| {});
-        if device.is_flushed() {
-            return device.stats().acked;
+        port.turn(&mut uplink, |_| {});
+        if uplink.is_flushed() {
+            return uplink.stats().acked;
         }
         port.wait().await;
     }
