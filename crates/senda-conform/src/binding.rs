@@ -43,6 +43,8 @@ const fn unseen(label: &'static str, why: &'static str) -> Binding {
 }
 
 const VALUES: &str = "what was stored can't be read back through the protocol";
+const SPOOL: &str = "only a device with a spool has old streams, and nobody can ask for one";
+const ONE_ADDRESS: &str = "this kit is at one address, on one transport";
 const KEYS: &str = "this kit has no keys: it speaks suite OPEN only";
 
 /// In the order of the specification; a test compares the labels.
@@ -110,12 +112,18 @@ pub(crate) const BINDINGS: &[Binding] = &[
     collector("6.4c"),
     collector("6.5a"),
     collector("6.5b"),
+    unseen_device("6.5c", SPOOL),
+    unseen_device("6.5d", SPOOL),
+    unseen_device("6.5e", SPOOL),
     both("6.6a"),
     collector("6.6b"),
     collector("6.6c"),
     device("6.6d"),
     device("6.7a"),
     device("6.7b"),
+    unseen_device("6.8a", ONE_ADDRESS),
+    unseen_device("6.8b", ONE_ADDRESS),
+    unseen_device("6.8c", ONE_ADDRESS),
     collector("7.1a"),
     collector("7.1b"),
     unseen_collector(
@@ -154,4 +162,5 @@ pub(crate) const BINDINGS: &[Binding] = &[
     unseen("10.4a", KEYS),
     both("12.1a"),
     unseen_collector("13.2a", VALUES),
+    unseen_device("13.3a", SPOOL),
 ];
