@@ -212,6 +212,7 @@ impl Shared {
         let mut state = self.lock();
         state.has_ended = true;
         state.receipts.clear();
+        state.uplink.release();
         drop(state);
         self.announce();
     }

@@ -283,6 +283,16 @@ impl Uplink {
         }
     }
 
+    /// Lets go of the spool, so that another uplink can have it; it is synced as far as it asks for that. For the end.
+    pub fn release(&mut self) {
+        if let Some(mut keeper) = self.keeper.take()
+            && let Err(error) = keeper.spool.sync()
+        {
+            self.tell(Event::Spool(error));
+        }
+        self.has_history = false;
+    }
+
     /// A socket that [`LinkOrder::Open`] asked for is there.
     pub fn handle_opened(&mut self, now: Instant, id: LinkId) {
         if self.live.opened(now, id, &mut self.links) {

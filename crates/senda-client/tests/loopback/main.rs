@@ -4,6 +4,7 @@ mod async_client; // the async client
 mod blocking_client; // the blocking one
 mod collector; // the scripted collector
 mod fleet; // many ports in one process
+mod uplinks; // the spool and the second address
 
 use std::time::{Duration, Instant};
 
