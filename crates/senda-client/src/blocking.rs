@@ -144,6 +144,7 @@ impl Client {
     /// [`Error::Timeout`]: something was not acknowledged; it may or may not be stored. [`Error::Kept`]: the same, and it is on
     /// the spool.
     pub fn close(mut self, patience: Duration) -> Result<(), Error> {
+        self.shared.push_new_counts();
         let flushed = self.flush(patience);
         let left = self.end();
         flushed.map_err(|error| if matches!(error, Error::Timeout) { left } else { error })

@@ -12,6 +12,7 @@ use senda_wire::{Clock, DoneStatus};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::journal::{DeviceJournal, Journal};
 use crate::path::Measures;
 use crate::shared::{Shared, encode};
 use crate::spool::{Directory, Options};
@@ -24,6 +25,9 @@ use crate::{
 /// How often a client whose clock nobody keeps right asks for the time, unless told otherwise.
 pub const TIME_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a client tells its ledger (COUNTS) while it makes rows, unless told otherwise. Spec §5.11.
+pub const COUNTS_EVERY: Duration = Duration::from_secs(300);
+
 /// A client under construction.
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -34,12 +38,20 @@ pub struct Builder {
     spool: Option<(PathBuf, Options)>,
     measures: Measures,
     history: History,
+    journal: Option<Journal>,
 }
 
 /// Bytes of a spool unless told otherwise.
 pub const SPOOL_BYTES: u64 = 64 << 20;
 
 impl Builder {
+    /// Records what is made and what is told in a journal, for `senda audit`: each row before it can leave.
+    #[must_use]
+    pub fn journal(mut self, journal: Option<Journal>) -> Self {
+        self.journal = journal;
+        self
+    }
+
     /// Changes what the session is made of: queue, batches, keepalive, what it takes from the collector.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -137,6 +149,7 @@ impl Builder {
 
     pub(crate) fn build(self) -> Result<(Arc<Shared>, Port), Error> {
         let epoch = Epoch::start();
+        let name = self.config.device.clone();
         let has = |transport| self.endpoints.iter().any(|end| end.transport == transport);
         let settings = Settings {
             measures: self.measures,
@@ -155,7 +168,8 @@ impl Builder {
                 uplink
             }
         };
-        let shared = Arc::new(Shared::new(uplink, epoch, self.clock));
+        let journal = self.journal.map(|journal| DeviceJournal::of(&journal, &name, uplink.live()));
+        let shared = Arc::new(Shared::new(uplink, epoch, self.clock, journal));
         Ok((shared, Port::new(self.endpoints, epoch)))
     }
 }
@@ -194,11 +208,13 @@ impl Client {
     pub fn builder_at(device: &str, endpoint: Endpoint) -> Builder {
         let mut config = Config::new(device);
         config.software = concat!("senda-client/", env!("CARGO_PKG_VERSION")).into();
+        config.counts_every = Some(COUNTS_EVERY);
         Builder {
             endpoints: vec![endpoint],
             config,
             clock: Clock::UtcSynced,
             spool: None,
+            journal: None,
             measures: Measures::default(),
             history: History::default(),
         }
@@ -302,6 +318,7 @@ impl Client {
     /// [`Error::Timeout`]: something was not acknowledged; it may or may not be stored. [`Error::Kept`]: the same, and it is on
     /// the spool.
     pub async fn close(&self, patience: Duration) -> Result<(), Error> {
+        self.shared().push_new_counts();
         let flushed = timeout(patience, self.flush()).await;
         let left = self.shared().change(crate::shared::end);
         self.shared().until(|state| state.has_ended.then_some(())).await;

@@ -40,13 +40,14 @@ pub mod uplink; // a device's whole way up, sans-IO
 mod client; // the async client: a device, its task, its receipts
 mod endpoint; // where a collector is
 mod error; // what can go wrong, by who must act
+pub mod journal; // what was made and what was told, for `senda audit`
 mod link; // one socket, never blocking
 mod port; // an uplink's sockets
 mod sample; // values by name to rows in bytes
 mod schema; // channels by name
 mod shared; // what handles and the driving task have in common
 
-pub use client::{Builder, Client, SPOOL_BYTES, TIME_EVERY};
+pub use client::{Builder, COUNTS_EVERY, Client, SPOOL_BYTES, TIME_EVERY};
 pub use endpoint::{Endpoint, EndpointError, PORT_DEFAULT};
 pub use error::{Error, RowLost, SendError};
 pub use port::{Epoch, Port, device_seed};

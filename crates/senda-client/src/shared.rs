@@ -10,6 +10,7 @@ use senda_session::device::{Closing, Event, NewStream, PushError, SchemaId};
 use senda_wire::Clock;
 use tokio::sync::{Notify, oneshot};
 
+use crate::journal::{DeviceJournal, Made};
 use crate::uplink::{self, RowId, Uplink};
 use crate::{Epoch, Error, Port, RowLost, Sample, SampleError, Schema, SendError};
 
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) uplink: Uplink,
+    journal: Option<DeviceJournal>,
     /// Rows that someone wants to hear of.
     receipts: Receipts,
     pub(crate) events: VecDeque<Event>,
@@ -93,7 +95,12 @@ impl Future for Receipt {
 }
 
 impl Shared {
-    pub(crate) fn new(mut uplink: Uplink, epoch: Epoch, clock: Clock) -> Self {
+    pub(crate) fn new(
+        mut uplink: Uplink,
+        epoch: Epoch,
+        clock: Clock,
+        journal: Option<DeviceJournal>,
+    ) -> Self {
         // As `try_send` dates samples: a monotonic clock counts from the client's start.
         let base_us = match clock {
             Clock::None | Clock::Monotonic => 0,
@@ -103,6 +110,7 @@ impl Shared {
         Self {
             state: Mutex::new(State {
                 uplink,
+                journal,
                 receipts: Receipts::new(),
                 events: VecDeque::new(),
                 has_ended: false,
@@ -127,13 +135,20 @@ impl Shared {
         changed
     }
 
+    /// Queues the device's ledger, if it says anything new.
+    pub(crate) fn push_new_counts(&self) {
+        let now = self.epoch.now();
+        // A queue without room, or one that is closed, tells no ledger.
+        let _ = self.change(|uplink| uplink.live_mut().push_new_counts(now));
+    }
+
     /// Queues a sample.
     pub(crate) fn try_send(
         &self,
         declared: &Declared,
         sample: &Sample,
     ) -> Result<Receipt, SendError> {
-        let row = encode(declared, sample)?;
+        let bytes = encode(declared, sample)?;
         let now = self.epoch.now();
         let time_us = sample.time_us.unwrap_or_else(|| match self.clock {
             Clock::None | Clock::Monotonic => i64::try_from(now.0).unwrap_or(i64::MAX),
@@ -147,10 +162,16 @@ impl Shared {
             return Err(PushError::Closed.into());
         }
         let id = if sample.is_partial() {
-            state.uplink.push_sparse(now, declared.id, self.clock, time_us, &row)?
+            state.uplink.push_sparse(now, declared.id, self.clock, time_us, &bytes)?
         } else {
-            state.uplink.push(now, declared.id, self.clock, time_us, &row)?
+            state.uplink.push(now, declared.id, self.clock, time_us, &bytes)?
         };
+        if let Some(journal) = &state.journal {
+            // Under the lock: the row can't leave before it is recorded.
+            let (description, sparse) = (declared.schema.description(), sample.is_partial());
+            let made = Made { description, clock: self.clock, time_us, sparse, bytes: &bytes };
+            journal.made(id.stream, id.row, &made);
+        }
         state.receipts.insert(id, sender);
         drop(state);
         self.wake.notify_one();
@@ -219,9 +240,12 @@ impl Shared {
 
     fn turn(&self, port: &mut Port) -> bool {
         let mut state = self.lock();
-        let State { uplink, receipts, events, .. } = &mut *state;
+        let State { uplink, journal, receipts, events, .. } = &mut *state;
         port.turn(uplink, |event| match event {
             uplink::Event::Session { stream, is_live, event } => {
+                if let Some(journal) = journal {
+                    journal.heard_of(stream, &event);
+                }
                 settle(receipts, stream, &event);
                 if is_live && !matches!(event, Event::Acked(_)) {
                     if events.len() >= EVENTS_MAX {
@@ -230,8 +254,11 @@ impl Shared {
                     events.push_back(event);
                 }
             }
-            uplink::Event::Retired { .. } => {
+            uplink::Event::Retired { live, .. } => {
                 tracing::info!(?event, "left to the spool");
+                if let Some(journal) = journal {
+                    journal.begins(live, 0);
+                }
                 // They may wait for days: nobody is kept that does not listen.
                 receipts.retain(|_, sender| !sender.is_closed());
             }

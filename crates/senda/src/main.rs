@@ -19,6 +19,7 @@ mod decode; // senda decode
 mod demo; // senda demo
 mod devices; // senda devices
 mod happening; // what happened to a simulated device, on a line
+mod journal; // --journal FILE
 mod lab; // senda lab
 mod man; // senda man
 mod paths; // where data lies unless told otherwise

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rand::RngExt;
+use senda_client::journal::Journal;
 use senda_client::{Client, Endpoint, RowLost, Sample, Transport};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{self, Given};
+use crate::journal::{self, JournalArgs};
 use crate::{UsageError, paths};
 
 /// Send one sample; returns when it is on disk
@@ -51,6 +53,9 @@ pub(crate) struct Args {
     /// How long to wait for the ACK
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = senda_sim::parse_duration)]
     timeout: Duration,
+
+    #[command(flatten)]
+    journal: JournalArgs,
 
     /// What was measured
     #[arg(required = true, value_name = "CHANNEL=VALUE[UNIT]")]
@@ -95,6 +100,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         time_us: jiff::Timestamp::now().as_microsecond(),
     };
     arguments::parse(&asked.schema, &asked.values, &asked.types)?; // Before anything is kept.
+    let journal = args.journal.open()?;
     let mut file = StateFile::lock(&device)?;
     let mut state = file.read()?;
     let number = state.add(asked);
@@ -103,7 +109,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("start the client")?;
-    let outcome = runtime.block_on(deliver(&device, endpoint, &state, args.timeout))?;
+    let outcome =
+        runtime.block_on(deliver(&device, endpoint, &state, args.timeout, journal.as_ref()))?;
+    let is_recorded = journal::is_complete(journal.as_ref());
     match outcome {
         Some(refused) => {
             file.clear()?;
@@ -113,7 +121,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             if refused.is_empty() {
                 println!("row {number} of stream {:016x} is on disk", state.stream);
             }
-            Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let good = refused.is_empty() && is_recorded;
+            Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         None => {
             let count = state.waiting.len();
@@ -145,13 +154,16 @@ async fn deliver(
     endpoint: Endpoint,
     state: &State,
     patience: Duration,
+    journal: Option<&Journal>,
 ) -> anyhow::Result<Option<Vec<String>>> {
     let builder = Client::builder_at(device, endpoint).configure(|config| {
         config.stream = Some(state.stream);
         config.first_row = state.first_row;
         config.rejoin_jitter = Duration::from_secs(1);
+        // The state file knows the numbers of samples alone: a COUNTS would take that of the next one.
+        config.counts_every = None;
     });
-    let client = builder.connect()?;
+    let client = builder.journal(journal.cloned()).connect()?;
     // All of it is queued before the client gets to say HELLO, which tells how many rows there are.
     let mut receipts = Vec::new();
     for waiting in &state.waiting {

@@ -15,6 +15,7 @@ use senda_sim::clock::{ClockKind, Clocks, Ppm};
 use senda_sim::faults::{Conditions, Delay, Probability, Rate, Reorder};
 use senda_sim::fleet::{self, Claim, Figures, Happening, Plan, Watch};
 
+use crate::journal::{self, JournalArgs};
 use crate::{UsageError, happening, signal, summary};
 
 /// Simulate devices that send random readings periodically
@@ -46,6 +47,9 @@ pub(crate) struct Args {
     /// Show what the devices are told and what they answer, on standard error
     #[arg(long)]
     trace: bool,
+
+    #[command(flatten)]
+    journal: JournalArgs,
 
     /// How to show the summary
     #[arg(long, value_enum, default_value = "table")]
@@ -176,17 +180,19 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tcp = args.tcp.as_deref().map(resolve).transpose()?;
     let udp = udp_wanted.then(|| resolve(args.udp.as_deref().unwrap_or(DEFAULT))).transpose()?;
     let plan = args.fleet.plan(tcp, udp, args.duration, conditions)?;
+    let plan = Plan { journal: args.journal.open()?, ..plan };
     let interrupted = watch_for_ctrl_c()?;
     let (figures, _) = run_fleet(&plan, &interrupted, args.trace)?;
     match args.format {
         Format::Table => print!("{}", summary::whole(&figures)),
         Format::Json => println!("{}", summary::json(&figures)),
     }
+    let is_recorded = journal::is_complete(plan.journal.as_ref());
     let ended_early = interrupted.load(Ordering::Relaxed) && args.fleet.count.is_some();
     Ok(match figures.is_settled() {
         _ if ended_early => ExitCode::from(130),
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+        true if is_recorded => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     })
 }
 
@@ -223,6 +229,7 @@ impl FleetArgs {
             start_jitter: if few { Duration::ZERO } else { Duration::from_secs(1) },
             rejoin_jitter: Duration::from_secs(if few { 1 } else { 10 }),
             boot,
+            journal: None,
         })
     }
 }

@@ -101,6 +101,9 @@ pub struct Config {
     pub rejoin_jitter: Duration,
     /// How often to ask for the time, more often at first; `None`: never. Needs [`Device::set_clock`](super::Device::set_clock).
     pub time_every: Option<Duration>,
+    /// How long after a row at the latest the device tells its ledger (COUNTS), which takes a row number; `None`: only by
+    /// [`Device::push_counts`](super::Device::push_counts). Spec §5.11b.
+    pub counts_every: Option<Duration>,
 }
 
 impl Config {
@@ -125,6 +128,7 @@ impl Config {
             start_jitter: Duration::ZERO,
             rejoin_jitter: Duration::from_secs(10),
             time_every: None,
+            counts_every: None,
         }
     }
 

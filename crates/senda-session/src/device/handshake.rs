@@ -20,7 +20,7 @@ use senda_wire::{
 use super::event::{LostReason, NewStream, Welcomed};
 use super::flights::Path;
 use super::session::Session;
-use super::{Closing, Device, Event, State, Timer, Transport};
+use super::{Closing, Device, Event, Ledger, State, Timer, Transport};
 use crate::Instant;
 use crate::time::millis_u16;
 
@@ -407,8 +407,8 @@ impl Device {
         let moved = self.queue.renumber();
         self.schemas.begin_stream();
         self.unacked.begin_stream();
-        self.ledger.made = moved.iter().map(|(_, count, _)| u64::from(*count)).sum();
-        self.ledger.skipped = [0; 4];
+        let made = moved.iter().map(|(_, count, _)| u64::from(*count)).sum();
+        self.ledger = Ledger { told: (0, [0; 4]), ..Ledger::new(made) }; // The collector knows nothing of it.
         self.events.push(Event::NewStream(NewStream { old, new, moved }));
     }
 

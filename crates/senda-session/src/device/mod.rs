@@ -208,6 +208,18 @@ impl Stats {
 struct Ledger {
     made: u64,
     skipped: [u64; 4],
+    /// What the latest COUNTS said, and its row number.
+    told: (u64, [u64; 4]),
+    told_row: Option<u32>,
+    /// When that was; before the first, when the first row was made.
+    told_at: Option<Instant>,
+}
+
+impl Ledger {
+    /// A ledger that begins with so many rows, of which nobody need be told.
+    fn new(made: u64) -> Self {
+        Self { made, told: (made, [0; 4]), ..Self::default() }
+    }
 }
 
 /// Why a row is not taken. The local caller is at fault, or has to wait.
@@ -297,7 +309,7 @@ impl Device {
             unacked: UnackedQueue::default(),
             events: Events::default(),
             stats: Stats::default(),
-            ledger: Ledger { made: config.first_row.into(), skipped: [0; 4] },
+            ledger: Ledger::new(config.first_row.into()),
             received: Vec::new(),
             pongs: Vec::new(),
             farewell: None,
@@ -406,6 +418,10 @@ impl Device {
             }
         }
         let number = self.queue.push(now, Kind::Counts, 0, Clock::None, 0, &body);
+        let Ledger { made, skipped, .. } = self.ledger;
+        self.ledger.told = (made, skipped);
+        self.ledger.told_row = Some(number);
+        self.ledger.told_at = Some(now);
         self.arm_persist(now);
         Ok(number)
     }
@@ -474,6 +490,19 @@ impl Device {
         self.stats.left += self.queue.clear();
         self.begin_next_stream(now);
         left
+    }
+
+    /// As [`Device::push_counts`], if [`Config::counts_every`] is set and the ledger says more than the latest COUNTS did: for
+    /// an orderly end, before `flush` or `close`. Spec §5.11b.
+    ///
+    /// # Errors
+    /// As [`Device::push_counts`].
+    pub fn push_new_counts(&mut self, now: Instant) -> Result<Option<u32>, PushError> {
+        let Ledger { made, skipped, told, .. } = self.ledger;
+        if self.config.counts_every.is_none() || told == (made, skipped) {
+            return Ok(None);
+        }
+        self.push_counts(now).map(Some)
     }
 
     /// Rows queued so far leave without waiting for company.
@@ -674,8 +703,21 @@ impl Device {
         let number = self.queue.push(now, kind, schema.0, clock, time_us, row);
         self.stats.made += 1;
         self.ledger.made += 1;
+        self.push_due_counts(now);
         self.arm_persist(now);
         Ok(number)
+    }
+
+    /// The ledger goes along with the first row that is made so long after the latest COUNTS; not while that one waits for
+    /// its acknowledgement, so that a device without a collector does not fill its queue with them. Spec §5.11b.
+    fn push_due_counts(&mut self, now: Instant) {
+        let Some(every) = self.config.counts_every else { return };
+        let since = *self.ledger.told_at.get_or_insert(now);
+        let waits = self.ledger.told_row.is_some_and(|row| self.queue.holds_counts(row));
+        if now.since(since) >= every && !waits {
+            // Without room for it, it comes with a later row.
+            let _ = self.push_counts(now);
+        }
     }
 
     /// Makes room for a record with so many bytes, as the policy says.

@@ -386,10 +386,19 @@ impl Queue {
         runs
     }
 
-    /// Gives up the oldest row that is still held. Returns its number.
+    /// True while the COUNTS with this number waits for its acknowledgement.
+    pub(super) fn holds_counts(&self, row: u32) -> bool {
+        let record = self.records.get(self.index_of(row));
+        record.is_some_and(|record| {
+            record.kind == Kind::Counts
+                && record.first == row
+                && record.progress != Progress::Resolved
+        })
+    }
+
+    /// Gives up the oldest row that is still held. Returns its number. COUNTS stays: it says what was given up before it.
     pub(super) fn drop_oldest(&mut self) -> Option<u32> {
-        let held = |record: &Record| !matches!(record.kind, Kind::Skip(_));
-        let Some(index) = self.records.iter().position(held) else {
+        let Some(index) = self.records.iter().position(|record| record.kind.is_row()) else {
             self.collapse();
             return None;
         };

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use senda_client::COUNTS_EVERY;
+use senda_client::journal::{DeviceJournal, Made};
 use senda_session::Instant;
 use senda_session::device::{
     Batch, Closing, Config, Device, DropPolicy, Event, PushError, QueueLimits, SchemaId, Transport,
@@ -39,6 +41,7 @@ pub(super) struct Member {
     pub(super) clock: DeviceClock,
     pub(super) instrument: Instrument,
     pub(super) schema: SchemaId,
+    journal: Option<DeviceJournal>,
     pub(super) transport: Transport,
     /// What a boot, and a CONFIG that says nothing, brings back.
     pub(super) defaults: Settings,
@@ -108,6 +111,7 @@ impl Member {
         Self {
             index,
             streams: vec![device.stream()],
+            journal: plan.journal(&profile.device_name(index), &device),
             device,
             clock,
             instrument: Instrument::new(profile, index, plan.seed, plan.start_us),
@@ -266,6 +270,12 @@ impl Member {
             self.device.push_sparse(at, self.schema, kind, time_us, row)
         };
         let number = pushed?;
+        if let Some(journal) = &self.journal {
+            let description = schema.bytes();
+            let sparse = !disabled.is_empty();
+            let made = Made { description, clock: kind, time_us, sparse, bytes: row };
+            journal.made(self.device.stream(), number, &made);
+        }
         self.waiting.push_back((number, *now));
         Ok(number)
     }
@@ -307,6 +317,7 @@ impl Member {
         self.clock = DeviceClock::new(&plan.clocks, self.index, plan.seed, plan.start_us, turn.now);
         (self.device, self.schema) =
             boot(plan, profile, &self.clock, self.index, self.boots, last_command_id);
+        self.journal = plan.journal(&profile.device_name(self.index), &self.device);
         self.waiting.clear();
         self.streams.push(self.device.stream());
         self.closing = false;
@@ -341,6 +352,8 @@ impl Member {
     fn end_when_done(&mut self, turn: &Turn<'_>) {
         if !self.closing && (turn.ending || self.left == 0) {
             self.closing = true;
+            // A queue without room for it tells no ledger.
+            let _ = self.device.push_new_counts(self.clock.device_time(turn.now));
             self.device.flush();
             self.device.close(Closing::WhenFlushed);
         }
@@ -441,6 +454,9 @@ impl Member {
         let mut again = false;
         while let Some(event) = self.device.poll_event() {
             again = true;
+            if let Some(journal) = &mut self.journal {
+                journal.heard(&event);
+            }
             match event {
                 Event::Acked(acked) => self.note_durable(acked.mark, turn),
                 Event::Config { ticket, revision, settings } => {
@@ -521,6 +537,7 @@ fn boot(
     config.start_jitter = plan.start_jitter;
     config.rejoin_jitter = plan.rejoin_jitter;
     config.window_messages = plan.window_messages;
+    config.counts_every = Some(COUNTS_EVERY);
     config.time_every = clock.wants_time().then_some(ASK_EVERY);
     let mut device = Device::new(config, plan.entropy(index, boots))
         .unwrap_or_else(|error| unreachable!("{error}"));

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
+use senda_client::journal::{DeviceJournal, Journal};
 use senda_session::Instant;
-use senda_session::device::Transport;
+use senda_session::device::{Device, Transport};
 
 use crate::Profile;
 use crate::clock::Clocks;
@@ -67,6 +68,8 @@ pub struct Plan {
     pub rejoin_jitter: Duration,
     /// Decides streams and nonces, which must differ from run to run though the seed does not.
     pub boot: [u8; 32],
+    /// Where to record what the devices make and are told; `None`: nowhere.
+    pub journal: Option<Journal>,
 }
 
 impl Plan {
@@ -78,6 +81,11 @@ impl Plan {
             *byte ^= other;
         }
         entropy
+    }
+
+    /// The part of a device in the journal, from a boot on.
+    fn journal(&self, name: &str, device: &Device) -> Option<DeviceJournal> {
+        self.journal.as_ref().map(|journal| DeviceJournal::of(journal, name, device))
     }
 
     /// The transport of a device.

@@ -31,6 +31,7 @@ pub(crate) fn one_device(profile: &str, collector: SocketAddr) -> Plan {
         start_jitter: Duration::ZERO,
         rejoin_jitter: Duration::ZERO,
         boot: [7; 32],
+        journal: None,
     }
 }
 

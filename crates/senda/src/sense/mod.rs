@@ -29,6 +29,7 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use senda_client::{Clock, Endpoint, Transport};
 
+use crate::journal::JournalArgs;
 use crate::{UsageError, arguments, send};
 use feed::{Bounds, Input, Route};
 use options::{Options, TimeChoice};
@@ -89,6 +90,9 @@ pub(crate) struct Args {
     /// How long to wait without an acknowledgement: at the end, and for a file also while nothing more fits the queue
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = senda_sim::parse_duration)]
     patience: Duration,
+
+    #[command(flatten)]
+    journal: JournalArgs,
 
     /// How to show the summary: a line on standard error, or an object on standard output
     #[arg(long, value_enum, default_value = "table")]
@@ -212,7 +216,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Over::Refused) => eprintln!("senda: the collector refused the schema"),
         Some(Over::Stopped) | None => {}
     }
-    let all_stored = figures.unacknowledged + figures.refused + figures.dropped == 0
+    let all_stored = !figures.is_unrecorded
+        && figures.unacknowledged + figures.refused + figures.dropped == 0
         && !matches!(over, Some(Over::OutOfPatience | Over::Refused));
     let clean = figures.bad == 0 || !args.table.strict;
     Ok(match cause {
@@ -413,9 +418,10 @@ impl Args {
         Endpoint::parse(transport, address).map_err(|error| UsageError(error.to_string()))
     }
 
-    fn target(&self, device: String, clock: Clock, wait: Wait) -> Result<Target, UsageError> {
+    fn target(&self, device: String, clock: Clock, wait: Wait) -> anyhow::Result<Target> {
         let (endpoint, patience) = (self.endpoint()?, self.patience);
-        Ok(Target { device, endpoint, clock, downlink: 0, patience, wait })
+        let journal = self.journal.open()?;
+        Ok(Target { device, endpoint, clock, downlink: 0, patience, wait, journal })
     }
 
     fn schema_name(&self) -> Result<String, UsageError> {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use senda_client::journal::Journal;
 use senda_client::{
     Batch, Client, Declared, DropPolicy, Endpoint, PushError, QueueLimits, Receipt, RowLost,
     Sample, SendError,
@@ -11,6 +12,7 @@ use senda_wire::Clock;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::stop::{Cause, Stop};
+use crate::journal;
 
 /// Rows that wait for the collector; beyond it a pipe waits, and of this machine's readings the oldest go.
 const QUEUE_ROWS: u32 = 100_000;
@@ -23,6 +25,9 @@ pub(super) const BATCH: Batch = Batch { rows: 64, delay: Duration::from_millis(2
 const TURN_ROWS: u64 = 64;
 /// How long a collector may be away before anything is said of it.
 const ABSENT_AFTER: u32 = 5;
+
+/// How long the ledger may take that is told in the end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What happens while the collector takes nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +50,8 @@ pub(super) struct Target {
     pub(super) downlink: u8,
     pub(super) patience: Duration,
     pub(super) wait: Wait,
+    /// Where to record what is made and told.
+    pub(super) journal: Option<Journal>,
 }
 
 /// What was counted.
@@ -60,6 +67,8 @@ pub(super) struct Figures {
     pub(super) unacknowledged: u64,
     /// The first line that may not be stored.
     pub(super) first_open: Option<u64>,
+    /// The journal could not be written.
+    pub(super) is_unrecorded: bool,
 }
 
 /// Why reading ends.
@@ -104,6 +113,7 @@ impl Outlet {
         let builder = Client::builder_at(&target.device, target.endpoint.clone());
         let client = builder
             .clock(target.clock)
+            .journal(target.journal.clone())
             .configure(|config| {
                 config.queue = QueueLimits { rows, bytes: QUEUE_BYTES, policy };
                 config.batch = BATCH;
@@ -207,11 +217,13 @@ impl Outlet {
             self.note(line, fate);
         }
         self.watch.abort();
-        // What is not acknowledged by now won't be: it only says that it goes.
-        let _ = timeout(self.target.patience, self.client.close(Duration::ZERO)).await;
+        // What is not acknowledged by now won't be: it only says that it goes. Else the ledger goes first (COUNTS).
+        let last_words = if self.open.is_empty() { LAST_WORDS } else { Duration::ZERO };
+        let _ = timeout(self.target.patience, self.client.close(last_words)).await;
         for (line, mut receipt) in std::mem::take(&mut self.open) {
             self.note(line, receipt.try_fate().unwrap_or(Err(RowLost::Ended)));
         }
+        self.figures.is_unrecorded = !journal::is_complete(self.target.journal.as_ref());
         (self.figures, self.stop.cause())
     }
 }
