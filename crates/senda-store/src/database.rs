@@ -182,8 +182,19 @@ fn prepare_to_write(conn: &Connection, is_new: bool, cache_kib: i32) -> rusqlite
              COMMIT;"
         ))?;
     }
-    // Version 1 has gained it since.
-    conn.execute_batch(MISFITS)
+    // Version 1 has gained these since.
+    conn.execute_batch(MISFITS)?;
+    let is_there =
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('streams') WHERE name = 'filed')";
+    if conn.query_row(is_there, [], |row| row.get::<_, bool>(0))? {
+        return Ok(());
+    }
+    conn.execute_batch(
+        "BEGIN IMMEDIATE;
+         ALTER TABLE streams ADD COLUMN filed INTEGER;
+         ALTER TABLE streams ADD COLUMN filed_run INTEGER;
+         COMMIT;",
+    )
 }
 
 fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
@@ -285,6 +296,8 @@ CREATE TABLE streams (
     clock_run INTEGER,                    -- the run of filing that set it ...
     clock_before BLOB,                    -- ... and the state that holds within that run
     to_date BLOB,                         -- rows were filed before the first state, which is this
+    filed INTEGER,                        -- rows that filing put into tables; NULL: before that was counted
+    filed_run INTEGER,                    -- the last run of filing that is in it
     UNIQUE (device, stream)
 );
 CREATE INDEX streams_to_date ON streams (id) WHERE to_date IS NOT NULL;

@@ -75,6 +75,8 @@ struct Heard {
     slot: usize,
     first: i64,
     last: i64,
+    /// Rows of the run that go into tables, unacknowledged ones not counted.
+    rows: u64,
 }
 
 /// What is known of a clock: before the run, and at the message that is being prepared.
@@ -214,7 +216,7 @@ impl Store {
                         if self.streams.get(slot).ids.is_none() {
                             run.new_streams.push(slot);
                         }
-                        run.streams.push(Heard { slot, first: i64::MAX, last: i64::MIN });
+                        run.streams.push(Heard { slot, first: i64::MAX, last: i64::MIN, rows: 0 });
                         run.streams.len() - 1
                     });
                 }
@@ -348,13 +350,20 @@ impl Store {
         let records = run.records.len();
         let result = self.decode_rows(run, slot, ids, number, message);
         match result {
-            Ok(description) => run.messages.push(Message {
-                blob: blob_number,
-                body: message.body.as_ptr().addr() - blob.as_ptr().addr(),
-                presence: message.presence,
-                description,
-                received: message.received,
-            }),
+            Ok(description) => {
+                if let (Numbering::Acked { .. }, Some(index)) =
+                    (message.numbering, run.stream_index.get(&slot))
+                {
+                    run.streams[*index].rows += (run.rows.len() - before) as u64;
+                }
+                run.messages.push(Message {
+                    blob: blob_number,
+                    body: message.body.as_ptr().addr() - blob.as_ptr().addr(),
+                    presence: message.presence,
+                    description,
+                    received: message.received,
+                });
+            }
             Err(why) => {
                 run.rows.truncate(before);
                 run.records.truncate(records);
@@ -439,7 +448,7 @@ impl Store {
             record.insert(&self.conn, *ids, *received, run.last)?;
         }
         for heard in &run.streams[run.done.max(last) - last..end.max(last) - last] {
-            self.write_marks(heard.slot, heard.last)?;
+            self.write_marks(*heard, run.last)?;
         }
         let is_over = end == run.len();
         if is_over {
@@ -485,18 +494,28 @@ impl Store {
 
     /// The marks as they are now, which cover what landed after this run too: when they are rebuilt, the inbox adds
     /// what it has, and nothing counts twice.
-    fn write_marks(&self, slot: usize, heard: i64) -> Result<(), StoreError> {
-        let entry = self.streams.get(slot);
+    fn write_marks(&self, heard: Heard, run: i64) -> Result<(), StoreError> {
+        let entry = self.streams.get(heard.slot);
         let Some(ids) = entry.ids else { return Ok(()) };
         let resolved = i64::try_from(entry.marks.resolved()).unwrap_or(i64::MAX);
+        let rows = i64::try_from(heard.rows).unwrap_or(i64::MAX);
         self.conn
             .prepare_cached(
-                "UPDATE streams SET mark = ?2, ranges = ?3, resolved = ?4, last_seen = max(last_seen, ?5) WHERE id = ?1",
+                "UPDATE streams SET mark = ?2, ranges = ?3, resolved = ?4, last_seen = max(last_seen, ?5),
+                 filed = filed + ?6, filed_run = ?7 WHERE id = ?1",
             )?
-            .execute(params![ids.stream, entry.marks.next(), entry.marks.ranges_to_bytes(), resolved, heard])?;
+            .execute(params![
+                ids.stream,
+                entry.marks.next(),
+                entry.marks.ranges_to_bytes(),
+                resolved,
+                heard.last,
+                rows,
+                run
+            ])?;
         self.conn
             .prepare_cached("UPDATE devices SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2")?
-            .execute([ids.device, heard])?;
+            .execute([ids.device, heard.last])?;
         Ok(())
     }
 
@@ -670,7 +689,7 @@ fn introduce_stream(
         )?
         .query_row(params![device, heard.first, heard.last], |row| row.get(0))?;
     let stream = conn
-        .prepare_cached("INSERT INTO streams (device, stream, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4) RETURNING id")?
+        .prepare_cached("INSERT INTO streams (device, stream, first_seen, last_seen, filed) VALUES (?1, ?2, ?3, ?4, 0) RETURNING id")?
         .query_row(params![device, stream.cast_signed(), heard.first, heard.last], |row| row.get(0))?;
     Ok(Ids { device, stream })
 }

@@ -75,6 +75,7 @@ mod dating; // rows that were filed before anything was known of their clock
 mod filing; // from the inbox to the tables
 mod follower; // what has just landed, decoded
 mod inbox; // bytes of landed messages
+mod ledger; // what became of every row number
 mod misfits; // bytes that fitted no format
 mod overview; // devices and events
 mod query; // samples, landed and filed alike
@@ -86,6 +87,7 @@ mod rows; // rows of a landed message, numbered and dated
 mod streams; // marks and schemas of the streams in use
 mod time; // the best estimate of when a sample was taken
 mod value; // one reading, and its column
+mod walk; // all that is kept under row numbers, for an audit
 
 pub use alerts::{AlertQuery, AlertRecord, LatestRecord, NoticeRecord};
 pub use checkpoint::Checkpointer;
@@ -100,10 +102,12 @@ pub use landing::{Landing, Outcome, Verdict, What};
 pub use options::{Fault, FaultHook, Weakness};
 pub use options::{Options, Retention};
 
+pub use ledger::Ledger;
 pub use misfits::MisfitRecord;
 pub use overview::{ClockRecord, DeviceRecord, EventRecord};
 pub use query::{ChannelInfo, Query, Sample, TableInfo};
 pub use reader::{Answer, Cell, Reader};
 pub use senda_wire::Range;
 pub use value::Value;
+pub use walk::{Kept, KeptRow, KeptWhat, Place};
 pub use writer::{InboxState, Pressure, StreamState, Writer};

@@ -1,10 +1,11 @@
 //! What is known of the devices, and what happened to them.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
-use crate::{Reader, StoreError};
+use crate::ledger::Books;
+use crate::{Ledger, Reader, StoreError};
 
-/// A device and its ledger, as far as it is filed. Times are microseconds since 1970.
+/// A device and its ledger. Times are microseconds since 1970.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceRecord {
     /// Its name.
@@ -17,18 +18,8 @@ pub struct DeviceRecord {
     pub transport: Option<String>,
     /// What its latest HELLO said.
     pub software: Option<String>,
-    /// Its streams, that is boots.
-    pub streams: u64,
-    /// Row numbers that are resolved, in all streams. Spec §7.9.
-    pub resolved: u64,
-    /// Of those: rows that are stored.
-    pub stored: u64,
-    /// Rows that were refused.
-    pub refused: u64,
-    /// Rows that will never come.
-    pub skipped: u64,
-    /// Row numbers that COUNTS took.
-    pub counts: u64,
+    /// What became of its row numbers.
+    pub ledger: Ledger,
     /// Its clock, as its latest stream said.
     pub clock: Option<ClockRecord>,
 }
@@ -62,7 +53,8 @@ pub struct EventRecord {
 }
 
 impl Reader {
-    /// One device, or all in order of their names, at most `limit`, from the one after `after` on.
+    /// One device, or all in order of their names, at most `limit`, from the one after `after` on. Those of which nothing is
+    /// filed yet are among them.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -72,49 +64,29 @@ impl Reader {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<DeviceRecord>, StoreError> {
+        let takes = |device: &str| {
+            name.is_none_or(|name| device == name) && after.is_none_or(|after| device > after)
+        };
         self.read(|conn| {
-            let mut statement = conn.prepare(
-                "SELECT d.name, d.first_seen, d.last_seen, d.transport, d.software, count(l.stream),
-                     coalesce(sum(l.resolved), 0), coalesce(sum(l.stored), 0), coalesce(sum(l.refused), 0),
-                     coalesce(sum(l.skipped), 0), coalesce(sum(l.counts), 0), d.id
-                 FROM (SELECT * FROM devices WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR name > ?2)
-                       ORDER BY name LIMIT ?3) d
-                 LEFT JOIN ledger l ON l.device = d.name GROUP BY d.id ORDER BY d.name",
-            )?;
-            let mut clock = conn.prepare(
-                "SELECT clock_kind, clock_offset, clock_uncertainty, clock_drift FROM streams
-                 WHERE device = ?1 AND clock_offset IS NOT NULL ORDER BY last_seen DESC LIMIT 1",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![name, after, limit])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let mut clocks = clock.query([row.get::<_, i64>(11)?])?;
-                let clock = clocks.next()?.map(|row| {
-                    Ok::<_, rusqlite::Error>(ClockRecord {
-                        kind: row.get(0)?,
-                        offset_us: row.get(1)?,
-                        uncertainty_us: row
-                            .get::<_, Option<u32>>(2)?
-                            .filter(|uncertainty| *uncertainty != u32::MAX),
-                        drift_ppm: row.get(3)?,
-                    })
-                });
-                found.push(DeviceRecord {
-                    name: row.get(0)?,
-                    first_seen: row.get(1)?,
-                    last_seen: row.get(2)?,
-                    transport: row.get(3)?,
-                    software: row.get(4)?,
-                    streams: count(row, 5)?,
-                    resolved: count(row, 6)?,
-                    stored: count(row, 7)?,
-                    refused: count(row, 8)?,
-                    skipped: count(row, 9)?,
-                    counts: count(row, 10)?,
-                    clock: clock.transpose()?,
-                });
-            }
+            let mut books = Books::open(conn, takes)?;
+            let mut found = filed_devices(conn, &mut books, (name, after, limit))?;
+            let unfiled = books.unfiled().into_iter().map(|(name, unfiled)| DeviceRecord {
+                name,
+                first_seen: unfiled.first_seen,
+                last_seen: unfiled.last_seen,
+                transport: None,
+                software: None,
+                ledger: unfiled.ledger,
+                clock: None,
+            });
+            // Beyond a full page a name may be in the tables.
+            let bound = (found.len() == limit).then(|| found.last().map(|last| last.name.clone()));
+            let bound = bound.flatten();
+            let fits =
+                |device: &DeviceRecord| bound.as_ref().is_none_or(|bound| device.name < *bound);
+            found.extend(unfiled.filter(fits));
+            found.sort_by(|a, b| a.name.cmp(&b.name));
+            found.truncate(limit);
             Ok(found)
         })
     }
@@ -153,7 +125,47 @@ impl Reader {
     }
 }
 
-/// A number that SQLite has as a signed one.
-fn count(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0))
+/// A page of devices that are in the tables: of this name, after that one, at most so many.
+fn filed_devices(
+    conn: &Connection,
+    books: &mut Books<'_>,
+    (name, after, limit): (Option<&str>, Option<&str>, usize),
+) -> Result<Vec<DeviceRecord>, StoreError> {
+    let mut statement = conn.prepare(
+        "SELECT id, name, first_seen, last_seen, transport, software FROM devices
+         WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR name > ?2) ORDER BY name LIMIT ?3",
+    )?;
+    let mut clock = conn.prepare(
+        "SELECT clock_kind, clock_offset, clock_uncertainty, clock_drift FROM streams
+         WHERE device = ?1 AND clock_offset IS NOT NULL ORDER BY last_seen DESC LIMIT 1",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![name, after, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let mut clocks = clock.query([id])?;
+        let clock = clocks.next()?.map(clock_of);
+        let name: String = row.get(1)?;
+        found.push(DeviceRecord {
+            ledger: books.device(id, &name)?,
+            name,
+            first_seen: row.get(2)?,
+            last_seen: row.get(3)?,
+            transport: row.get(4)?,
+            software: row.get(5)?,
+            clock: clock.transpose()?,
+        });
+    }
+    Ok(found)
+}
+
+fn clock_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<ClockRecord> {
+    let uncertainty_us = row.get::<_, Option<u32>>(2)?;
+    Ok(ClockRecord {
+        kind: row.get(0)?,
+        offset_us: row.get(1)?,
+        uncertainty_us: uncertainty_us.filter(|uncertainty| *uncertainty != u32::MAX),
+        drift_ppm: row.get(3)?,
+    })
 }

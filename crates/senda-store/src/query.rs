@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, params};
 use senda_wire::{Channel, Clock, Schema, ValueType};
 
 use crate::catalog::{KEY_COLUMNS, Table, load_tables};
@@ -99,7 +99,7 @@ impl Reader {
         let limit = query.limit.min(LIMIT_MAX);
         self.read(|conn| {
             let mut found = Found { query, limit, samples: Vec::new() };
-            let mut filed = Filed { conn, streams: HashMap::new() };
+            let mut filed = Filed::new(conn);
             for table in load_tables(conn)? {
                 filed.read_table(&table, &mut found)?;
             }
@@ -163,12 +163,29 @@ impl Found<'_> {
 }
 
 /// Reads tables.
-struct Filed<'c> {
+pub(crate) struct Filed<'c> {
     conn: &'c Connection,
     streams: HashMap<i64, (Arc<str>, u64)>,
 }
 
-impl Filed<'_> {
+impl<'c> Filed<'c> {
+    pub(crate) fn new(conn: &'c Connection) -> Self {
+        Self { conn, streams: HashMap::new() }
+    }
+
+    /// The statement that reads all of one device from a table, for [`Filed::sample`].
+    pub(crate) fn prepare(
+        &self,
+        table: &Table,
+    ) -> Result<(Arc<TableInfo>, Statement<'c>), StoreError> {
+        let query = Query::default();
+        let all = Found { query: &query, limit: 0, samples: Vec::new() };
+        let (info, columns) = describe_table(table, &all);
+        let list: String = columns.iter().map(|column| format!(", \"{column}\"")).collect();
+        let sql = format!("SELECT {SAMPLE}{list} FROM {} WHERE device = ?1", table.base());
+        Ok((Arc::new(info), self.conn.prepare(&sql)?))
+    }
+
     fn read_table(&mut self, table: &Table, found: &mut Found<'_>) -> Result<(), StoreError> {
         let (info, columns) = describe_table(table, found);
         if info.channels.is_empty() {
@@ -203,7 +220,11 @@ impl Filed<'_> {
         Ok(())
     }
 
-    fn sample(&mut self, row: &Row<'_>, info: &Arc<TableInfo>) -> Result<Sample, StoreError> {
+    pub(crate) fn sample(
+        &mut self,
+        row: &Row<'_>,
+        info: &Arc<TableInfo>,
+    ) -> Result<Sample, StoreError> {
         let (time, delay, flags): (i64, i64, u8) = (row.get(1)?, row.get(5)?, row.get(6)?);
         let (device, stream) = self.stream(row.get(2)?)?;
         let clock = Clock::from_code(flags & 3).unwrap_or(Clock::None);
@@ -262,7 +283,7 @@ fn select_samples(table: &Table, columns: &[&str], one_device: bool, newest: boo
     let device = if one_device { "device = ?4" } else { "device IN (SELECT id FROM devices)" };
     let order = if newest { "DESC" } else { "ASC" };
     format!(
-        "SELECT device, time, stream, row, device_time, delay, flags{list} FROM {}
+        "SELECT {SAMPLE}{list} FROM {}
          WHERE {device} AND time >= ?1 AND time < ?2 ORDER BY time {order}, stream {order}, row {order} LIMIT ?3",
         table.base()
     )
@@ -529,5 +550,7 @@ fn describe_schema(schema: &Schema<'_>, found: &Found<'_>) -> TableInfo {
     TableInfo { name: schema.name().as_str().to_owned(), channels: channels.collect() }
 }
 
+/// What [`Filed::sample`] reads before the channels.
+const SAMPLE: &str = "device, time, stream, row, device_time, delay, flags";
 /// Most samples that one query gives.
 const LIMIT_MAX: usize = 1_000_000;

@@ -301,10 +301,13 @@ fn devices_show_their_ledger_and_events_are_found() {
     let devices = reader.devices(None, None, 10).unwrap();
     assert_eq!(devices.len(), 2);
     let (seven, nine) = (&devices[0], &devices[1]);
-    assert_eq!((&*seven.name, seven.streams, seven.resolved), ("gh-7", 1, 5));
-    assert_eq!((seven.stored, seven.skipped, seven.refused), (2, 3, 0));
+    assert_eq!((&*seven.name, seven.ledger.streams, seven.ledger.resolved()), ("gh-7", 1, 5));
+    assert_eq!(
+        (seven.ledger.stored, seven.ledger.skipped_rows(), seven.ledger.refused_rows()),
+        (2, 3, 0)
+    );
     assert_eq!(seven.transport.as_deref(), Some("udp"));
-    assert_eq!((&*nine.name, nine.resolved), ("gh-9", 0));
+    assert_eq!((&*nine.name, nine.ledger.resolved()), ("gh-9", 0));
     assert_eq!(reader.devices(Some("gh-9"), None, 10).unwrap().len(), 1);
     assert_eq!(reader.devices(None, Some("gh-7"), 10).unwrap(), std::slice::from_ref(nine));
     let events = reader.events(Some("gh-9"), None, 10).unwrap();

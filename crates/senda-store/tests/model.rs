@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use common::{BAD_VALUE, NOW, SECOND};
 use proptest::prelude::*;
 use senda_store::{
-    Fault, FaultHook, Landing, Options, Outcome, Range, Sample, Value, What, Writer,
+    Fault, FaultHook, Landing, Ledger, Options, Outcome, Range, Reader, Sample, Value, What, Writer,
 };
 
 /// One step of a history.
@@ -201,6 +201,7 @@ impl World {
             self.now += 10 * SECOND;
             assert_eq!(self.marks_of(stream), self.model_marks(stream), "marks of stream {stream}");
         }
+        self.check_books();
     }
 
     fn marks_of(&mut self, stream: u64) -> (u32, Vec<Range>) {
@@ -373,6 +374,34 @@ impl World {
             }
         }
         assert_eq!(found.len(), expected, "rows that nobody sent, or that were refused");
+    }
+
+    /// Spec §7.9: of what is filed, of what has landed, and of what is in both while filing is under way.
+    fn check_books(&self) {
+        let reader = Reader::open(&self.dir).expect("a reader");
+        let devices = reader.devices(Some("gh-7"), None, 10).expect("the ledger");
+        let found = &devices[0].ledger;
+        assert_eq!(&reader.ledger().expect("the ledger of all"), found);
+        let fates = || self.model.values().flat_map(BTreeMap::values);
+        let mut expected = Ledger { streams: 3, ..Ledger::default() };
+        for fate in fates() {
+            match fate {
+                Fate::Stored { .. } => expected.stored += 1,
+                Fate::Refused(code) => *expected.refused.entry(*code).or_default() += 1,
+                Fate::Skipped => *expected.skipped.entry(1).or_default() += 1,
+                Fate::Counts => expected.counts += 1,
+            }
+        }
+        let high = |rows: &BTreeMap<u32, Fate>| rows.keys().last().map_or(0, |row| row + 1);
+        expected.numbers = self.model.values().map(|rows| u64::from(high(rows))).sum();
+        expected.pending = expected.numbers - fates().count() as u64;
+        // What this model's COUNTS say is nonsense, which must do no harm; how much lies where is no promise.
+        let Ledger { made, unexplained, landed, .. } = *found;
+        assert_eq!(found, &Ledger { made, unexplained, landed, ..expected.clone() });
+        if expected.counts == 0 {
+            assert_eq!((made, unexplained), (expected.numbers, 0));
+        }
+        assert!(landed <= expected.stored);
     }
 
     /// Spec §7.9, in the database alone.

@@ -35,6 +35,7 @@ async fn every_sample_is_stored_once_with_its_values() {
         assert_eq!(client.stats().acked, 1_000);
         client.close(PATIENCE).await.unwrap();
         eventually("CLOSE 407 comes", || collector.script().closes == [407]);
+        assert_eq!(collector.script().made, 1_000, "COUNTS before CLOSE");
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Script {
     pub(crate) duplicates: u64,
     /// Rows that were skipped.
     pub(crate) skipped: u64,
+    /// What the latest COUNTS said.
+    pub(crate) made: u64,
     /// HELLOs that were welcomed.
     pub(crate) welcomed: u64,
     /// Codes of CLOSE that came.
@@ -232,6 +234,13 @@ impl Script {
                     for number in seq..seq + skip.count {
                         self.stored.entry((stream, number)).or_default();
                     }
+                    self.ack(session, out);
+                }
+            }
+            Message::Counts(counts) => {
+                self.made = counts.made;
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    self.stored.entry((known.stream, seq)).or_default();
                     self.ack(session, out);
                 }
             }
