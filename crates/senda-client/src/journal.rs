@@ -40,7 +40,8 @@ impl Journal {
     /// The file can't be opened, read or written.
     pub fn open(path: &Path, by: &str) -> io::Result<Self> {
         let mut file = File::options().read(true).append(true).create(true).open(path)?;
-        end_torn_line(&mut file)?;
+        // A process that was killed may have left half a line: what follows must not become part of it.
+        let line_end = if ends_torn(&mut file)? { "\n" } else { "" };
         let inner = Inner { file, schemas: BTreeMap::new(), line: String::new(), failure: None };
         let journal = Self(Arc::new(Mutex::new(inner)));
         let by: String =
@@ -48,7 +49,7 @@ impl Journal {
         let time_us = unix_us(SystemTime::now());
         let mut inner = journal.lock();
         inner.append(format_args!(
-            r#"{{"what":"open","version":{JOURNAL_VERSION},"by":"{by}","time_us":{time_us}}}"#
+            r#"{line_end}{{"what":"open","version":{JOURNAL_VERSION},"by":"{by}","time_us":{time_us}}}"#
         ));
         let failure = inner.failure.take();
         drop(inner);
@@ -213,13 +214,13 @@ impl std::fmt::Display for Hex<'_> {
     }
 }
 
-/// A process that was killed may have left half a line: what follows must not become part of it.
-fn end_torn_line(file: &mut File) -> io::Result<()> {
+/// Whether the last line has no end.
+fn ends_torn(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(());
+        return Ok(false);
     }
     file.seek(SeekFrom::End(-1))?;
     let mut last = [0];
     file.read_exact(&mut last)?;
-    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
+    Ok(last != *b"\n")
 }

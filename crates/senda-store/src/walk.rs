@@ -3,13 +3,15 @@
 //! All of it in one read transaction, so that no row moves from the inbox to its table meanwhile; what it needs of memory is
 //! one inbox entry and the schemas.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension};
 use senda_wire::{Clock, Range};
 
 use crate::catalog::{Table, load_tables};
 use crate::inbox::{BlobReader, Item, Said};
 use crate::query::{Filed, Found, Landed};
-use crate::{ChannelInfo, Query, Reader, Sample, StoreError, Value};
+use crate::{Query, Reader, Sample, StoreError, TableInfo, Value};
 
 /// Something that the store has under a row number, or several.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +50,9 @@ pub struct KeptRow<'a> {
     pub clock: Clock,
     /// What that clock said; `None` where there is none.
     pub device_time: Option<i64>,
-    /// Its channels.
-    pub channels: &'a [ChannelInfo],
-    /// A value for each channel; `None` where there is none.
+    /// What its table has in common; its name may be another one than the schema's.
+    pub table: &'a Arc<TableInfo>,
+    /// A value for each channel of `table`; `None` where there is none.
     pub values: &'a [Option<Value>],
 }
 
@@ -68,38 +70,57 @@ pub enum Place {
 type Visit<'v> = &'v mut dyn FnMut(&Kept<'_>);
 
 impl Reader {
-    /// Shows everything that is kept under the row numbers of these devices, in no particular order; rows without a number
-    /// (ROWS_U) are left out. It may take minutes: see [`Reader::stop_when`].
+    /// Shows everything that is kept under the row numbers of some devices, as of one moment and in no particular order; rows
+    /// without a number (ROWS_U) are left out. It may take minutes: see [`Reader::stop_when`]. `devices` names them; it is
+    /// asked once the moment is fixed, so that whatever it looks at is no older than what is shown.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub fn walk(
+    /// [`StoreError`]; what `devices` says.
+    pub fn walk<E: From<StoreError>>(
         &self,
-        devices: &[&str],
+        devices: impl FnOnce() -> Result<Vec<String>, E>,
         visit: &mut dyn FnMut(&Kept<'_>),
+    ) -> Result<(), E> {
+        let mut failed = None;
+        let walked = self.read(|conn| {
+            // The first read of a transaction fixes what it sees.
+            conn.query_row("SELECT last FROM filing", [], |_| Ok(()))?;
+            match devices() {
+                Ok(mut names) => {
+                    names.sort_unstable();
+                    self.walk_all(conn, &names, visit)?;
+                }
+                Err(error) => failed = Some(error),
+            }
+            Ok(())
+        });
+        failed.map_or(walked.map_err(E::from), Err)
+    }
+
+    fn walk_all(
+        &self,
+        conn: &Connection,
+        names: &[String],
+        visit: Visit<'_>,
     ) -> Result<(), StoreError> {
-        let mut names: Vec<&str> = devices.to_vec();
-        names.sort_unstable();
-        self.read(|conn| {
-            let mut ids: Vec<i64> = Vec::new();
-            let mut select = conn.prepare("SELECT id FROM devices WHERE name = ?1")?;
-            for name in &names {
-                ids.extend(select.query_row([name], |row| row.get::<_, i64>(0)).optional()?);
-            }
-            for table in load_tables(conn)? {
-                walk_table(conn, &table, &ids, visit)?;
-            }
-            for id in ids {
-                walk_records(conn, id, visit)?;
-            }
-            self.walk_inbox(conn, &names, visit)
-        })
+        let mut ids: Vec<i64> = Vec::new();
+        let mut select = conn.prepare("SELECT id FROM devices WHERE name = ?1")?;
+        for name in names {
+            ids.extend(select.query_row([name], |row| row.get::<_, i64>(0)).optional()?);
+        }
+        for table in load_tables(conn)? {
+            walk_table(conn, &table, &ids, visit)?;
+        }
+        for id in ids {
+            walk_records(conn, id, visit)?;
+        }
+        self.walk_inbox(conn, names, visit)
     }
 
     fn walk_inbox(
         &self,
         conn: &Connection,
-        names: &[&str],
+        names: &[String],
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
         let run: Option<i64> = conn
@@ -115,7 +136,7 @@ impl Reader {
             let mut found = Found { query: &query, limit: query.limit, samples: Vec::new() };
             landed.read_blob(bytes, &mut found, &mut |_| {})?;
             for sample in &found.samples {
-                if names.binary_search(&&*sample.device).is_ok() {
+                if takes(names, &sample.device) {
                     show(sample, &sample.table.name, place, visit);
                 }
             }
@@ -123,6 +144,10 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+fn takes(names: &[String], device: &str) -> bool {
+    names.binary_search_by(|name| (**name).cmp(device)).is_ok()
 }
 
 fn walk_table(
@@ -150,7 +175,7 @@ fn show(sample: &Sample, schema: &str, place: Place, visit: Visit<'_>) {
         schema,
         clock: sample.clock,
         device_time: sample.device_time,
-        channels: &sample.table.channels,
+        table: &sample.table,
         values: &sample.values,
     };
     let what = KeptWhat::Row(row);
@@ -187,7 +212,7 @@ fn walk_records(conn: &Connection, device: i64, visit: Visit<'_>) -> Result<(), 
 /// What an inbox entry has beside rows.
 fn walk_blob(
     bytes: &[u8],
-    names: &[&str],
+    names: &[String],
     place: Place,
     visit: Visit<'_>,
 ) -> Result<(), StoreError> {
@@ -196,7 +221,7 @@ fn walk_blob(
     while let Some(item) = reader.next()? {
         let (index, said) = match item {
             Item::Stream(device, stream) => {
-                streams.push(names.binary_search(&device).is_ok().then_some((device, stream)));
+                streams.push(takes(names, device).then_some((device, stream)));
                 continue;
             }
             Item::Entry(index, entry) => (index, entry.said),

@@ -10,6 +10,7 @@ mod alert_rules; // [[alert]] and [notify.NAME] of the config file
 mod alerts; // senda alerts
 mod api; // the collector's HTTP API
 mod arguments; // CHANNEL=VALUE[UNIT]
+mod audit; // senda audit
 mod backup; // senda backup
 mod command; // senda command
 mod completions; // senda completions
@@ -65,6 +66,7 @@ enum Subcommand {
     Query(query::Args),
     Tail(tail::Args),
     Devices(devices::Args),
+    Audit(audit::Args),
     Command(command::Args),
     Settings(settings::Args),
     Alerts(alerts::Args),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Subcommand::Query(args) => query::run(&args),
         Subcommand::Tail(args) => tail::run(&args),
         Subcommand::Devices(args) => devices::run(&args),
+        Subcommand::Audit(args) => audit::run(&args),
         Subcommand::Command(args) => command::run(&args),
         Subcommand::Settings(args) => settings::run(&args),
         Subcommand::Alerts(args) => alerts::run(&args),

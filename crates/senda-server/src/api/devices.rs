@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use senda_store::{DeviceRecord, ReportRecord};
+use senda_store::{DeviceRecord, Ledger, ReportRecord};
 use senda_wire::{Clock, DoneStatus, registry};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::ledger::ledger;
 use super::problem::Problem;
 use super::{Answer, Shared, device_name, limit, settings, status_name, time_or_null};
 use crate::json;
@@ -95,12 +96,7 @@ fn unfiled(name: &str) -> DeviceRecord {
         last_seen: i64::MIN,
         transport: None,
         software: None,
-        streams: 0,
-        resolved: 0,
-        stored: 0,
-        refused: 0,
-        skipped: 0,
-        counts: 0,
+        ledger: Ledger::default(),
         clock: None,
     }
 }
@@ -136,14 +132,7 @@ fn to_json(
         "last_seen": time_or_null(last_seen.filter(|time| *time != i64::MIN)),
         "software": device.software,
         "rows_per_second": (live.rows_a_second() * 1_000.0).round() / 1_000.0,
-        "ledger": {
-            "streams": device.streams,
-            "resolved": device.resolved,
-            "stored": device.stored,
-            "refused": device.refused,
-            "skipped": device.skipped,
-            "counts": device.counts,
-        },
+        "ledger": ledger(&device.ledger),
         "clock": device.clock.map(|clock| json!({
             "kind": Clock::from_code(clock.kind).map(|kind| kind.name().to_ascii_lowercase()),
             "offset_us": clock.offset_us,

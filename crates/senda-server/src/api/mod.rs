@@ -4,6 +4,7 @@ mod alerts; // conditions that hold
 mod commands; // do this, at most once
 mod devices; // who is there
 mod guard; // who may ask
+mod ledger; // what became of every row
 mod problem; // errors
 mod raw; // devices that don't speak Senda/1
 mod readings; // what was stored
@@ -44,6 +45,7 @@ pub(crate) fn router(control: Arc<Control>, names: Vec<String>) -> Router {
         .route("/alerts/{id}", get(alerts::one))
         .route("/alerts/{id}/acknowledge", post(alerts::acknowledge))
         .route("/alerts/{id}/clear", post(alerts::clear))
+        .route("/ledger", get(ledger::total))
         .route("/readings", get(readings::list))
         .route("/events", get(readings::events))
         .route("/raw", get(raw::list))
