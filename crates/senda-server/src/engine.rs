@@ -23,6 +23,7 @@ use senda_wire::MessageType;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::Config;
+use crate::drops;
 use crate::live::{Live, LiveSession};
 use crate::settings::{Desired, DesiredSet};
 use crate::stats::Stats;
@@ -101,6 +102,7 @@ impl Engine {
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
         let pause_at = config.engine.landing_bytes_max / 2;
+        stats.set_kernel_drops(udp.as_ref().and_then(drops::dropped));
         let engine = collector::Config { trace: config.trace.is_some(), ..config.engine };
         Self {
             collector: Collector::new(engine, seed, Instant(0)),
@@ -185,6 +187,7 @@ impl Engine {
                 break;
             }
         }
+        self.stats.set_kernel_drops(drops::dropped(&udp));
         self.udp = Some(udp);
     }
 

@@ -18,6 +18,7 @@ pub mod alerts; // rules over what is stored, and their way outwards
 mod api; // the HTTP control API
 mod config; // what a server is told, and why it may not start
 mod control; // what the API asks of engine and store
+mod drops; // what the kernel threw away
 mod engine; // the engine thread
 mod feed; // what is stored, as it lands
 mod http; // /healthz, /readyz, and where the API hangs

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub inbox_bytes: u64,
     /// Datagrams that the system could not send.
     pub sends_failed: u64,
+    /// Datagrams that the system received for the collector and threw away, modulo 2^32; `None`: it does not say.
+    pub kernel_drops: Option<u32>,
 }
 
 /// The figures as the threads write them.
@@ -40,6 +42,8 @@ pub(crate) struct Stats {
     pub(crate) rows_filed: AtomicU64,
     pub(crate) inbox_bytes: AtomicU64,
     pub(crate) sends_failed: AtomicU64,
+    /// One more than the drops, or 0 where nobody says.
+    kernel_drops: AtomicU64,
     /// The engine thread has begun and has not ended.
     pub(crate) running: AtomicBool,
 }
@@ -48,6 +52,12 @@ impl Stats {
     pub(crate) fn set_engine(&self, counters: Counters, sessions: usize, landing_bytes: usize) {
         let mut engine = self.engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *engine = (counters, sessions as u64, landing_bytes as u64);
+    }
+
+    /// As of the engine's last reading; what is thrown away after that leaves the socket readable, so that another one comes.
+    pub(crate) fn set_kernel_drops(&self, drops: Option<u32>) {
+        let drops = drops.map_or(0, |drops| u64::from(drops) + 1);
+        self.kernel_drops.store(drops, Ordering::Relaxed);
     }
 
     /// Bytes of messages on their way to the disk, as of the engine's last turn.
@@ -73,6 +83,9 @@ impl Stats {
             rows_filed: read(&self.rows_filed),
             inbox_bytes: read(&self.inbox_bytes),
             sends_failed: read(&self.sends_failed),
+            kernel_drops: read(&self.kernel_drops)
+                .checked_sub(1)
+                .and_then(|drops| u32::try_from(drops).ok()),
         }
     }
 }

@@ -154,7 +154,7 @@ fn records_whose_schema_the_store_refuses_leave_one_stream_however_many_they_are
     drop(tcp);
     server.stop();
     let devices = Reader::open(dir.path()).unwrap().devices(None, None, 10).unwrap();
-    assert_eq!(devices[0].streams, 1);
+    assert_eq!(devices[0].ledger.streams, 1);
 }
 
 #[test]

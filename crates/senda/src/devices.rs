@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use serde_json::Value as Json;
 
 use crate::api::{Collector, escape};
+use crate::ledger;
 use crate::text::{self, Format};
 
 /// List the devices of a collector
 #[derive(clap::Args)]
 #[command(after_help = "\
 CONFIG is what the device made of its desired settings: applied, clamped, refused, pending, not_taken (it takes none), none.
-The ledger is exact when everything has been filed, a few seconds after the last reading.")]
+LOST: rows that were refused, or that their devices gave up. UNEXPL: rows made that are neither stored, refused, given up nor
+pending; anything but 0 is a fault. --ledger has the sums of all devices, and what the collector saw and did not take.")]
 pub(crate) struct Args {
     #[command(flatten)]
     collector: Collector,
@@ -20,6 +22,10 @@ pub(crate) struct Args {
     /// Everything about this one
     #[arg(value_name = "DEVICE")]
     device: Option<String>,
+
+    /// What became of all rows, of all devices together
+    #[arg(long, conflicts_with = "device")]
+    ledger: bool,
 
     /// How to show them
     #[arg(long, value_enum, default_value = "text")]
@@ -29,6 +35,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let api = args.collector.api();
     let mut out = std::io::stdout().lock();
+    if args.ledger {
+        let total = api.get("/ledger")?;
+        match args.format {
+            Format::Json => writeln!(out, "{total}")?,
+            Format::Text => ledger::write_total(&mut out, &total)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(device) = &args.device {
         let device = api.get(&format!("/devices/{}", escape(device)))?;
         match args.format {
@@ -61,18 +75,18 @@ fn write_table(out: &mut impl Write, devices: &[Json]) -> std::io::Result<()> {
         eprintln!("no device was heard yet");
         return Ok(());
     }
-    let header =
-        ["DEVICE", "STATE", "LAST SEEN", "ROWS/S", "STORED", "REFUSED", "SKIPPED", "CONFIG"];
+    let header = ["DEVICE", "STATE", "SEEN", "ROWS/S", "STORED", "LOST", "UNEXPL", "CONFIG"];
     let rows = devices.iter().map(|device| {
         let ledger = &device["ledger"];
+        let count = |name: &str| ledger[name].as_u64().unwrap_or(0);
         [
             text::string(&device["device"]),
             state(device),
             text::ago(&device["last_seen"]),
             format!("{:.1}", device["rows_per_second"].as_f64().unwrap_or(0.0)),
             text::string(&ledger["stored"]),
-            text::string(&ledger["refused"]),
-            text::string(&ledger["skipped"]),
+            (count("refused") + count("skipped")).to_string(),
+            text::string(&ledger["unexplained"]),
             text::string(&device["config"]["state"]),
         ]
     });
@@ -88,7 +102,6 @@ fn state(device: &Json) -> String {
 
 fn write_device(out: &mut impl Write, device: &Json) -> std::io::Result<()> {
     let config = &device["config"];
-    let ledger = &device["ledger"];
     let clock = &device["clock"];
     writeln!(out, "{}  {}", text::string(&device["device"]), state(device))?;
     let mut line = |name: &str, value: String| -> std::io::Result<()> {
@@ -107,18 +120,7 @@ fn write_device(out: &mut impl Write, device: &Json) -> std::io::Result<()> {
         )?;
     }
     line("rate", format!("{:.2} rows/s", device["rows_per_second"].as_f64().unwrap_or(0.0)))?;
-    line(
-        "ledger",
-        format!(
-            "{} resolved = {} stored + {} refused + {} skipped + {} counts, in {} streams",
-            ledger["resolved"],
-            ledger["stored"],
-            ledger["refused"],
-            ledger["skipped"],
-            ledger["counts"],
-            ledger["streams"]
-        ),
-    )?;
+    ledger::lines(&device["ledger"], &mut line)?;
     if clock.is_object() {
         let uncertainty = match clock["uncertainty_us"].as_u64() {
             Some(micros) => format!(" ± {micros} µs"),

@@ -22,6 +22,7 @@ mod devices; // senda devices
 mod happening; // what happened to a simulated device, on a line
 mod journal; // --journal FILE
 mod lab; // senda lab
+mod ledger; // a ledger as text
 mod man; // senda man
 mod paths; // where data lies unless told otherwise
 mod proxy; // senda proxy

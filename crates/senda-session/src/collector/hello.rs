@@ -76,6 +76,7 @@ impl Collector {
             if !self.cookies.check(now.instant, &mut self.entropy, remote, device, hello.cookie) {
                 let cookie = self.cookies.make(now.instant, &mut self.entropy, remote, device); // Spec §9.1a.
                 let head = Head { session: 0, seq, flags: 0 };
+                self.counters.retries += 1;
                 return self.reply(peer, head, &Message::Retry { cookie: &cookie }, limit);
             }
         }

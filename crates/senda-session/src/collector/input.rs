@@ -163,6 +163,8 @@ impl Collector {
             let close = Close { code: ErrorCode::UNKNOWN_SESSION, retry_after_ms: 0, text: "" };
             let head = Head { session: frame.session, seq: 0, flags: 0 };
             self.reply(peer, head, &Message::Close(close), frame.bytes.len());
+        } else {
+            self.counters.strangers_untold += 1;
         }
     }
 
@@ -276,7 +278,7 @@ impl Collector {
         text: &str,
     ) {
         let retry_after_ms = if code.0 / 100 == 1 { super::RETRY_AFTER_MS.into() } else { 0 };
-        self.counters.nacks += 1;
+        self.counters.count_nack(code);
         self.send(
             id,
             seq,

@@ -29,7 +29,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use senda_wire::registry::{DATAGRAM_MAX, TCP_MESSAGE_DEFAULT, flag};
-use senda_wire::{Close, Durability, EncodeError, ErrorCode, Head, Message};
+use senda_wire::{Close, Durability, EncodeError, ErrorCode, FrameError, Head, Message};
 
 use crate::{Entropy, Instant};
 use address::{Cookies, Strangers};
@@ -130,6 +130,25 @@ pub struct Counters {
     pub dropped: u64,
     /// HELLOs that were refused.
     pub refused_hellos: u64,
+    /// Of the bad frames: those with a wrong CRC. Spec §3.3.
+    pub bad_crcs: u64,
+    /// RETRYs sent: HELLOs without a good cookie. Spec §9.1.
+    pub retries: u64,
+    /// Messages of unknown sessions that got no CLOSE, as the limits demand. Spec §6.6b.
+    pub strangers_untold: u64,
+    /// Messages that did not go to an address that is not proven, as the limit demands. Spec §9.2, §9.3.
+    pub withheld: u64,
+    /// NACKs sent, by code; in the order of [`ErrorCode::ALL`].
+    pub nacks_by_code: [u64; ErrorCode::ALL.len()],
+}
+
+impl Counters {
+    fn count_nack(&mut self, code: ErrorCode) {
+        self.nacks += 1;
+        if let Some(place) = ErrorCode::ALL.iter().position(|known| *known == code) {
+            self.nacks_by_code[place] += 1;
+        }
+    }
 }
 
 /// All sessions of a collector. After every `handle_*`, drain [`Collector::poll_transmit`], then
@@ -323,6 +342,7 @@ impl Collector {
             let bare = matches!(message, Message::Ack(ack) if ack.window.is_none())
                 || matches!(message, Message::Ping(_));
             if !bare || bytes.len() > session.address.credit {
+                self.counters.withheld += 1;
                 return;
             }
             session.address.credit -= bytes.len();
@@ -342,7 +362,10 @@ impl Collector {
 
     fn drop(&mut self, peer: Peer, reason: DropReason) {
         match &reason {
-            DropReason::Frame(_) => self.counters.bad_frames += 1,
+            DropReason::Frame(error) => {
+                self.counters.bad_frames += 1;
+                self.counters.bad_crcs += u64::from(matches!(error, FrameError::BadCrc { .. }));
+            }
             DropReason::Body { .. } => self.counters.bad_bodies += 1,
             DropReason::UnknownSession { .. } => self.counters.unknown_sessions += 1,
             DropReason::Hello { .. } => self.counters.refused_hellos += 1,

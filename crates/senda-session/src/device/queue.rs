@@ -49,6 +49,16 @@ pub(super) enum Progress {
     Resolved,
 }
 
+/// What the collector has said of a row for good. It outlives the session: sent again, the row is no news.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Told {
+    Nothing,
+    /// A range of an ACK named it.
+    Durable,
+    /// A NACK refused it; the ACK that passes it is no news of durable rows.
+    Refused,
+}
+
 /// One row, one COUNTS or one run of skipped rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
@@ -70,8 +80,8 @@ pub(super) struct Record {
     pub(super) progress: Progress,
     /// It was sent before.
     pub(super) resent: bool,
-    /// A NACK refused it; the ACK that passes it is no news of durable rows.
-    pub(super) refused: bool,
+    /// What was said of it for good, whatever session said so.
+    pub(super) told: Told,
 }
 
 impl Record {
@@ -199,7 +209,7 @@ impl Queue {
             kind,
             progress: Progress::Unsent,
             resent: false,
-            refused: false,
+            told: Told::Nothing,
         });
         self.bytes.extend(body);
         self.next_row += 1;
@@ -290,9 +300,7 @@ impl Queue {
             }
             let below = record.count.min(mark - record.first);
             match record.kind {
-                Kind::Row | Kind::Sparse
-                    if record.progress != Progress::Resolved && !record.refused =>
-                {
+                Kind::Row | Kind::Sparse if record.told == Told::Nothing => {
                     settled.add_row(record, now);
                 }
                 Kind::Skip(cause) if !record.resent => {
@@ -321,7 +329,8 @@ impl Queue {
                 continue;
             }
             record.progress = Progress::Resolved;
-            if record.kind.is_row() && !record.refused {
+            if record.kind.is_row() && record.told == Told::Nothing {
+                record.told = Told::Durable;
                 out.add_row(&self.records[index].clone(), now);
             }
         }
@@ -354,8 +363,8 @@ impl Queue {
         let mut rows = 0;
         for index in self.indices(start, end) {
             let record = &mut self.records[index];
-            if record.kind.is_row() && !record.refused && record.progress != Progress::Resolved {
-                record.refused = true;
+            if record.kind.is_row() && record.told == Told::Nothing {
+                record.told = Told::Refused;
                 rows += 1;
             }
         }
@@ -424,7 +433,7 @@ impl Queue {
             kind: Kind::Skip(SkipCause::Lost),
             progress: Progress::Unsent,
             resent: false,
-            refused: false,
+            told: Told::Nothing,
         });
         self.unsent_from = mark;
         Some((mark, count))
@@ -436,8 +445,7 @@ impl Queue {
         let mut next = 0;
         self.records.retain_mut(|record| {
             // What a range or a refusal resolved is recorded in the old stream already.
-            let goes_on =
-                record.kind.is_row() && record.progress != Progress::Resolved && !record.refused;
+            let goes_on = record.kind.is_row() && record.told == Told::Nothing;
             if !goes_on {
                 return false;
             }
@@ -474,7 +482,7 @@ impl Queue {
         record.kind = Kind::Skip(cause);
         record.progress = Progress::Unsent;
         record.resent = false;
-        record.refused = false;
+        record.told = Told::Nothing;
         let first = record.first;
         self.unsent_from = self.unsent_from.min(first);
     }

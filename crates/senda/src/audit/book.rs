@@ -57,6 +57,8 @@ pub(super) struct Stream {
     pub(super) kept_skipped: Spans<u8>,
     /// Rows that the store has under numbers of this stream.
     pub(super) kept_rows: u64,
+    /// Rows that the store has as refused.
+    pub(super) kept_refusals: u64,
     /// Rows that one boot heard to be durable, the most of all boots; and of the present one.
     pub(super) acked_rows: u64,
     boot_acked: u64,
@@ -175,7 +177,9 @@ impl Book {
                 self.streams[as_usize(number)].kept_skipped.add(rows.start, rows.end, cause);
             }
             KeptWhat::Refused(rows, code) => {
-                self.streams[as_usize(number)].kept_refused.add(rows.start, rows.end, code);
+                let stream = &mut self.streams[as_usize(number)];
+                stream.kept_refused.add(rows.start, rows.end, code);
+                stream.kept_refusals += u64::from(rows.end - rows.start);
             }
             KeptWhat::Counts(_) => {}
             KeptWhat::Row(row) => {
@@ -275,6 +279,7 @@ impl Stream {
             kept_refused: Spans::default(),
             kept_skipped: Spans::default(),
             kept_rows: 0,
+            kept_refusals: 0,
             acked_rows: 0,
             boot_acked: 0,
             boot_made: 0,

@@ -20,6 +20,8 @@ pub(super) struct Outcome {
     /// Of those, not filed yet.
     pub(super) landed: u64,
     pub(super) refused: u64,
+    /// Of those: the NACK that said so was lost, so that the device takes them for stored (spec 7.6c).
+    pub(super) unheard: u64,
     /// Given up by the device, and the store knows.
     pub(super) given_up: u64,
     /// Given up, and the store does not know yet.
@@ -156,7 +158,8 @@ fn next(sorted: &mut Sorted, record: &mut Vec<u8>) -> anyhow::Result<Option<Key>
 /// Rows that ranges acknowledged above the mark have no numbers in a journal; their count has.
 fn check_counts(book: &Book, lost: &[u64], outcome: &mut Outcome) {
     for (stream, lost) in book.streams.iter().zip(lost) {
-        let found = stream.kept_rows + lost;
+        // An ACK passes refused rows too, whose NACK may be lost.
+        let found = stream.kept_rows + stream.kept_refusals + lost;
         if stream.acked_rows > found {
             let (acked, kept) = (stream.acked_rows, stream.kept_rows);
             outcome.add(Kind::Lost, stream, None, || {
@@ -267,12 +270,10 @@ impl Judge<'_> {
                     "the device was told that it is refused ({code}); the store has no record of that"
                 )
             }),
-            (None, None, Some(code), _) if acked => add(Kind::Refused, &|| {
-                format!(
-                    "acknowledged; the store says refused ({code}), and the device was not told"
-                )
-            }),
-            (_, _, Some(_), _) => outcome.refused += 1,
+            (_, _, Some(_), _) => {
+                outcome.refused += 1;
+                outcome.unheard += u64::from(acked && heard.is_none() && dropped.is_none());
+            }
             (_, None, _, Some(cause)) if acked => add(Kind::Skipped, &|| {
                 format!(
                     "acknowledged; the store says given up (cause {cause}), and the device did not"

@@ -14,8 +14,15 @@ pub(super) struct Contents {
     channels: HashMap<ChannelKey, u32>,
     names: Vec<String>,
     schemas: HashMap<String, u32>,
-    /// Of the store's tables: the channels' numbers and places, ascending. The table is kept, so that its address stays its own.
-    tables: HashMap<(usize, u32), (Arc<TableInfo>, Vec<(u32, usize)>)>,
+    /// Of the store's tables, by address and schema.
+    tables: HashMap<(usize, u32), KnownTable>,
+}
+
+/// A table of the store: the channels' numbers and places, ascending. The table is kept, so that its address stays its own.
+#[derive(Debug)]
+struct KnownTable {
+    _table: Arc<TableInfo>,
+    channels: Vec<(u32, usize)>,
 }
 
 /// What makes a channel the same channel.
@@ -121,10 +128,11 @@ impl Contents {
                 numbers.push((self.channel_number(key), place));
             }
             numbers.sort_unstable();
-            self.tables.insert(key, (Arc::clone(kept.table), numbers));
+            let table = KnownTable { _table: Arc::clone(kept.table), channels: numbers };
+            self.tables.insert(key, table);
         }
         put_head(out, schema, kept.clock, kept.device_time);
-        for (number, place) in &self.tables[&key].1 {
+        for (number, place) in &self.tables[&key].channels {
             if let Some(Some(value)) = kept.values.get(*place) {
                 put_value(out, *number, value);
             }
