@@ -462,7 +462,7 @@ impl Device {
         self.lose(now, LostReason::Silence, Some(wait));
     }
 
-    fn finish_when_flushed(&mut self) {
+    pub(super) fn finish_when_flushed(&mut self) {
         if self.closing.is_some() && self.queue.is_empty() {
             self.finish();
         }

@@ -301,6 +301,7 @@ impl Device {
         }
         let wait = self.keepalive_wait();
         self.timers.set(Timer::Keepalive, now + wait);
+        self.finish_when_flushed(); // WELCOME may tell of the last row.
     }
 
     /// Spec §5.6: what each code asks for.

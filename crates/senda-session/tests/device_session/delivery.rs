@@ -6,7 +6,7 @@ use senda_session::device::{Batch, Config, Event, LostReason, SchemaId, Timer, T
 use senda_wire::registry::flag;
 use senda_wire::{Clock, ErrorCode, Message, MessageType, Range, ValueType};
 
-use crate::bench::{Bench, ROW, Sent, Terms, config, description};
+use crate::bench::{Bench, ROW, SESSION, Sent, Terms, config, description};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -533,4 +533,23 @@ fn latency_is_told_from_push_to_acknowledgement() {
     assert_eq!((acked.mark, acked.rows), (2, 2));
     let near = |found: Duration, wanted: Duration| found.abs_diff(wanted) < MS;
     assert!(near(acked.slowest, 50 * MS) && near(acked.fastest, 20 * MS), "{acked:?}");
+}
+
+/// A row that a range named goes again in the next session, and is no news then.
+#[test]
+fn a_row_counts_as_durable_once_however_many_sessions_say_so() {
+    let mut bench = Bench::udp();
+    bench.push_and_send(4);
+    bench.ack_with(1, 4_096, 0, &[Range { start: 2, end: 4 }]);
+    assert_eq!(bench.device.stats().acked, 3);
+    bench.close(SESSION, ErrorCode::UNKNOWN_SESSION, 0);
+    bench.fire_until(Timer::Hello);
+    (bench.terms.next_row, bench.terms.high_row) = (1, 4);
+    let hello = bench.hello();
+    bench.welcome(&hello);
+    bench.declared();
+    bench.sent();
+    bench.ack(4);
+    let stats = bench.device.stats();
+    assert_eq!((stats.made, stats.acked), (4, 4));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use senda_session::device::{
     Closing, Config, Device, Event, LostReason, PushError, Timer, Transport,
 };
-use senda_wire::{ErrorCode, Message, MessageType, SkipCause};
+use senda_wire::{ErrorCode, Message, MessageType, Range, SkipCause};
 
 use crate::bench::{Bench, ROW, SESSION, config};
 
@@ -275,6 +275,39 @@ fn close_when_flushed_says_close_after_the_last_ack() {
     let push = bench.device.push(bench.now, bench.schema, senda_wire::Clock::None, 0, &ROW);
     assert_eq!(push, Err(PushError::Closed));
     assert_eq!(bench.device.poll_timeout(), None);
+}
+
+/// The last ACK is lost with its collector; the next one's WELCOME says the same.
+#[test]
+fn close_when_flushed_says_close_after_a_welcome_that_tells_of_the_last_row() {
+    let mut bench = Bench::udp();
+    bench.push(3);
+    bench.device.close(Closing::WhenFlushed);
+    assert_eq!(bench.sent_rows(), [0..3]);
+    bench.close(SESSION, ErrorCode::UNKNOWN_SESSION, 0);
+    bench.fire_until(Timer::Hello);
+    (bench.terms.next_row, bench.terms.high_row) = (3, 3);
+    let hello = bench.hello();
+    bench.welcome(&hello);
+    assert!(bench.device.is_closed());
+    assert_eq!(bench.sent()[0].kind, MessageType::Close);
+}
+
+/// Spec §6.7a: a row that a range named is durable under its old number: moved, it would be stored twice.
+#[test]
+fn what_a_range_named_is_not_moved_by_a_later_new_stream() {
+    let mut bench = Bench::udp();
+    bench.push_and_send(4);
+    bench.ack_with(1, 4_096, 0, &[Range { start: 2, end: 3 }]);
+    let _ = bench.events();
+    bench.close(SESSION, ErrorCode::REPLACED, 0);
+    let events = bench.events();
+    let moved = events.iter().find_map(|event| match event {
+        Event::NewStream(new) => Some(new.moved.clone()),
+        _ => None,
+    });
+    assert_eq!(moved, Some(vec![(1, 1, 0), (3, 1, 1)]));
+    assert_eq!(bench.device.stats().acked, 2);
 }
 
 #[test]

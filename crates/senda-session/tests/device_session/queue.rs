@@ -1,5 +1,7 @@
 //! Limits, SKIP, COUNTS. Spec §5.11, §5.12, §14 case 5.
 
+use std::time::Duration;
+
 use senda_session::device::{Config, DropPolicy, Event, PushError, QueueLimits, Timer, Transport};
 use senda_wire::{Clock, ErrorCode, Message, MessageType, SkipCause, ValueType};
 
@@ -116,6 +118,47 @@ fn counts_takes_a_number_and_says_what_was_made_and_dropped() {
     assert_eq!(body.causes.iter().collect::<Vec<_>>(), [(1, 4)]);
     bench.ack(12);
     assert_eq!(bench.device.stats().acked + bench.device.stats().skipped[0], 11);
+}
+
+/// Spec §5.11b: with the first row so long after the latest one, and not while that one waits.
+#[test]
+fn the_ledger_goes_along_with_rows_and_one_copy_of_it_at_most_waits() {
+    let every = Duration::from_secs(10);
+    let mut bench = Bench::open(Config { counts_every: Some(every), ..config() }, Transport::Udp);
+    let pushed = |bench: &mut Bench, after: Duration| {
+        bench.wait(after);
+        bench.push(1);
+        bench.sent().iter().filter(|sent| sent.kind == MessageType::Counts).count()
+    };
+    assert_eq!(pushed(&mut bench, Duration::ZERO), 0);
+    assert_eq!(pushed(&mut bench, every / 2), 0);
+    assert_eq!(pushed(&mut bench, every / 2), 1, "rows 0 to 2, and COUNTS is 3");
+    assert_eq!(bench.device.next_row(), 4);
+    bench.push(1);
+    assert_eq!(bench.device.next_row(), 5, "it was told just now");
+    bench.wait(every * 3);
+    bench.push(1);
+    assert_eq!(bench.device.next_row(), 6, "the first one waits for its ACK");
+    bench.ack(6);
+    bench.push(1);
+    assert_eq!(bench.device.next_row(), 8);
+    bench.ack(8);
+    assert_eq!(bench.device.push_new_counts(bench.now), Ok(None), "that has been told");
+    bench.push(1);
+    assert_eq!(bench.device.push_new_counts(bench.now), Ok(Some(9)));
+}
+
+#[test]
+fn a_full_queue_does_not_give_up_the_ledger() {
+    let config = small(4, DropPolicy::DropOldest);
+    let mut bench =
+        Bench::open(Config { counts_every: Some(Duration::ZERO), ..config }, Transport::Udp);
+    bench.push(30);
+    let counts = bench.sent_of(MessageType::Counts);
+    let Message::Counts(body) = counts[0].message() else { panic!("COUNTS expected") };
+    assert_eq!((counts[0].seq, body.made), (1, 1));
+    let skipped: u64 = bench.device.stats().skipped.iter().sum();
+    assert!(skipped > 20, "rows alone: {skipped}");
 }
 
 #[test]
