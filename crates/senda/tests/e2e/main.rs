@@ -4,6 +4,7 @@
 //! It waits for what it can see, never for a time.
 
 mod alerts; // rules, and who hears of them
+mod audit; // `senda audit`, journals, the ledger
 mod by_hand; // one conversation from the specification, byte by byte
 mod c_client; // clients/c
 mod captures; // `senda decode` and the Wireshark dissector on captures

@@ -429,7 +429,7 @@ fn what_makes_no_sense_is_refused_with_2() {
 }
 
 /// A `senda proxy --format json` of this test.
-struct Proxy {
+pub(crate) struct Proxy {
     /// Until it is stopped.
     running: Option<Running>,
     listening: Value,
@@ -439,7 +439,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start(to: SocketAddr, more: &[&str]) -> Self {
+    pub(crate) fn start(to: SocketAddr, more: &[&str]) -> Self {
         let to = to.to_string();
         let arguments = ["proxy", "--listen", "127.0.0.1:0", "--to", &to, "--format", "json"];
         let mut command = senda(arguments);
@@ -456,7 +456,7 @@ impl Proxy {
         self.address("tcp")
     }
 
-    fn udp(&self) -> SocketAddr {
+    pub(crate) fn udp(&self) -> SocketAddr {
         self.address("udp")
     }
 
@@ -480,7 +480,7 @@ impl Proxy {
 
     /// Ends it: all its lines and the counts.
     #[track_caller]
-    fn stop(&mut self, signal: Signal) -> (Vec<Value>, Value) {
+    pub(crate) fn stop(&mut self, signal: Signal) -> (Vec<Value>, Value) {
         let running = self.running.take().expect("it runs");
         running.signal(signal);
         let lines = self.lines.take().expect("its lines are read");
