@@ -8,6 +8,7 @@
 
 mod book;
 mod ci;
+mod crash;
 mod deny;
 mod dissector;
 mod no_std;
@@ -28,6 +29,8 @@ enum Task {
     Test,
     /// Run all that must pass before a change is merged
     Ci,
+    /// Kill collectors and clients, again and again, and audit what is stored
+    Crash(crash::Args),
     /// Prove that the core links without std, and the codec without an allocator
     NoStd,
     /// Check the links of the documentation, and build the book of docs/
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Test => steps::run_all("test", test::run),
         Task::Ci => steps::run_all("ci", ci::run),
+        Task::Crash(args) => crash::run(&args),
         Task::NoStd => no_std::run(),
         Task::Book => book::run(),
         Task::Deny => deny::run(),

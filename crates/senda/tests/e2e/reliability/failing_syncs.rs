@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use tempfile::TempDir;
 
-use super::watched::{Answer, Transport, Watched, fleet, settled, wait_for_ready};
+use super::watched::{Answer, Transport, Watched, audit, fleet, settled, wait_for_ready};
 use crate::processes::{Collector, Wrap, run, wait_for};
 use crate::store::rows_exactly_once;
 
@@ -31,7 +31,8 @@ fn while_syncs_fail_a_device_on_tcp_hears_busy_and_no_ack_and_then_all_goes_on_b
 fn busy_until_syncs_work_again(transport: Transport) {
     let (room, disk) = (TempDir::new().expect("a directory"), FaultyDisk::new());
     let mut collector = Collector::start_wrapped(room.path(), &[], disk.wrap());
-    let fleet = fleet(&[transport.flag(&collector)], 20);
+    let journal = disk.journal();
+    let fleet = fleet(&[transport.flag(&collector)], 20, &journal);
     let mut device = Watched::join(&collector, transport, "watched");
 
     // The row of a commit that fails gets 103; one that comes while the store is shut, 101 and window 0.
@@ -62,6 +63,7 @@ fn busy_until_syncs_work_again(transport: Transport) {
     assert!(stderr.contains("store failed") && stderr.contains("store recovered"), "{stderr}");
     assert!(collector.stop().success());
     assert_eq!(stored(&room), acknowledged);
+    audit(&journal, room.path(), &["--complete"]);
 }
 
 /// Spec §7.1b. What was acknowledged before the syncs failed is there after the restart; what was refused comes again.
@@ -104,7 +106,8 @@ fn syncs_that_fail_now_and_then_under_load_cost_no_row_and_double_none() {
     let (room, disk) = (TempDir::new().expect("a directory"), FaultyDisk::new());
     let mut collector = Collector::start_wrapped(room.path(), &[], disk.wrap());
     let transports = [format!("--tcp={}", collector.tcp), format!("--udp={}", collector.udp)];
-    let fleet = fleet(&transports, 20);
+    let journal = disk.journal();
+    let fleet = fleet(&transports, 20, &journal);
     for _ in 0..6 {
         let before = disk.failures();
         disk.fail_times(WAL, dice.random_range(1..3));
@@ -117,6 +120,7 @@ fn syncs_that_fail_now_and_then_under_load_cost_no_row_and_double_none() {
     assert!(collector.is_alive());
     assert!(collector.stop().success());
     assert_eq!(stored(&room), acknowledged);
+    audit(&journal, room.path(), &["--complete"]);
 }
 
 /// Landing goes on beside a checkpoint that fails, for the log is synced; and no page that was not copied is given up.
@@ -125,7 +129,8 @@ fn a_database_whose_syncs_fail_keeps_everything_in_its_log() {
     let (room, disk) = (TempDir::new().expect("a directory"), FaultyDisk::new());
     let mut collector = Collector::start_wrapped(room.path(), &[], disk.wrap());
     let transports = [format!("--tcp={}", collector.tcp), format!("--udp={}", collector.udp)];
-    let fleet = fleet(&transports, 20);
+    let journal = disk.journal();
+    let fleet = fleet(&transports, 20, &journal);
     disk.fail(DATABASE);
     wait_for("checkpoints that fail", || (disk.failures() >= 2).then_some(()));
     assert!(collector.is_alive());
@@ -136,6 +141,7 @@ fn a_database_whose_syncs_fail_keeps_everything_in_its_log() {
     let acknowledged = settled(fleet);
     assert!(collector.stop().success());
     assert_eq!(stored(&room), acknowledged);
+    audit(&journal, room.path(), &["--complete"]);
 }
 
 const WAL: &str = "senda.db-wal";
@@ -166,6 +172,11 @@ impl FaultyDisk {
             command.env("LD_PRELOAD", room.join(LIBRARY)).env("FAULTY_SYNC", &room);
             command
         })
+    }
+
+    /// Where a fleet may write down what it made; this disk is not the one that fails.
+    fn journal(&self) -> PathBuf {
+        self.room.path().join("journal")
     }
 
     /// From now on syncs of this file fail.

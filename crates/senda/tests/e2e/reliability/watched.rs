@@ -1,11 +1,13 @@
 //! Fleets, and single devices that are watched answer by answer, on either transport.
 
+use std::path::Path;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::fleets::simulate;
-use crate::processes::{Collector, Running, wait_for};
+use crate::processes::{Collector, Running, run, senda, wait_for};
 use crate::wire::{ACK, Device, NACK, ROWS, be32, nack_code, one_u8_channel, rows_body};
-use rustix::process::Signal;
 
 /// A way to a collector.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,11 +125,11 @@ impl Watched {
     }
 }
 
-/// So many devices that make a sample every 10 ms until they are told to stop.
-pub(crate) fn fleet(transports: &[String], devices: u32) -> Running {
+/// So many devices that make a sample every 10 ms until they are told to stop, and write down what they made and were told.
+pub(crate) fn fleet(transports: &[String], devices: u32, journal: &Path) -> Running {
     let mut command = simulate(transports);
     command.args(["--devices", &devices.to_string(), "--interval", "10ms", "--patience", "90s"]);
-    Running::start(&mut command)
+    Running::start(command.arg("--journal").arg(journal))
 }
 
 /// Lets a fleet make no more samples and waits until all of them are acknowledged: how many those are.
@@ -138,6 +140,41 @@ pub(crate) fn settled(fleet: Running) -> u64 {
     let figures: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
     assert_eq!(figures["acknowledged"], figures["made"], "nothing is given up or refused");
     figures["acknowledged"].as_u64().expect("a number")
+}
+
+/// What `senda audit` counted, of rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Audit {
+    pub(crate) made: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) stored: u64,
+    /// Went down with a client that was killed.
+    pub(crate) pending: u64,
+}
+
+impl std::ops::AddAssign for Audit {
+    fn add_assign(&mut self, other: Self) {
+        self.made += other.made;
+        self.acknowledged += other.acknowledged;
+        self.stored += other.stored;
+        self.pending += other.pending;
+    }
+}
+
+/// Asks `senda audit`, which has to find no difference.
+#[track_caller]
+pub(crate) fn audit(journal: &Path, data: &Path, more: &[&str]) -> Audit {
+    let mut command = senda(["audit", "--format", "json", "--journal"]);
+    let outcome = run(command.arg(journal).arg("--data").arg(data).args(more)).succeeded();
+    let figures: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    let number = |key: &str| figures[key].as_u64().unwrap_or_else(|| panic!("{figures}"));
+    assert_eq!(number("differences"), 0, "{figures}");
+    Audit {
+        made: number("made"),
+        acknowledged: number("acknowledged"),
+        stored: number("stored"),
+        pending: number("pending"),
+    }
 }
 
 /// Waits until the collector says that it takes rows, or that it does not.
