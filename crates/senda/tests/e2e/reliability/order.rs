@@ -72,6 +72,34 @@ pub(crate) fn judge(
     Ok(proof)
 }
 
+/// The rule of a write-ahead log: nothing of a row goes into the database before the log that has the row is synced, for a
+/// power cut in the middle would leave neither.
+///
+/// # Errors
+/// The first write that breaks the rule.
+pub(crate) fn judge_log(calls: &[Call], store: &str) -> Result<usize, String> {
+    let log = format!("{store}-wal");
+    let of_log: Vec<&Call> = calls.iter().filter(|call| call.on == log).collect();
+    let mut logged: HashMap<Row, usize> = HashMap::new();
+    for (row, since) in synced_rows(&of_log) {
+        let earliest = logged.entry(row).or_insert(since);
+        *earliest = since.min(*earliest);
+    }
+    let mut copied = 0;
+    for write in calls.iter().filter(|call| call.on == store) {
+        for row in rows_in(&write.bytes) {
+            if logged.get(&row).is_none_or(|since| *since > write.begin) {
+                let line = write.begin + 1;
+                return Err(format!(
+                    "line {line}: {row:?} is in the database before its log is synced"
+                ));
+            }
+            copied += 1;
+        }
+    }
+    Ok(copied)
+}
+
 fn too_early(begin: usize, (stream, row): Row, since: Option<usize>) -> String {
     let when = since.map_or_else(
         || "no sync ever covered it".to_owned(),
@@ -261,6 +289,18 @@ mod tests {
             ack(1),
         ];
         judged(&copied).expect("in the database instead");
+    }
+
+    #[test]
+    fn a_row_in_the_database_before_its_log_was_synced_breaks_the_log_s_rule() {
+        let judged =
+            |lines: &[String]| judge_log(&read(&lines.join("\n")).expect("calls"), "/d/senda.db");
+        let (log, copy) = (|| write_row(WAL, 0), || write_row("/d/senda.db", 0));
+        let failed = || sync(WAL, "-1 EIO (Input/output error) (INJECTED)");
+        assert_eq!(judged(&[log(), sync(WAL, "0"), copy()]), Ok(1));
+        judged(&[log(), copy(), sync(WAL, "0")]).expect_err("copied before the sync");
+        judged(&[log(), failed(), sync(WAL, "0"), copy()]).expect_err("the sync covers nothing");
+        assert_eq!(judged(&[log(), failed(), log(), sync(WAL, "0"), copy()]), Ok(1));
     }
 
     #[test]

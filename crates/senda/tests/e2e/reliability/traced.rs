@@ -1,4 +1,4 @@
-//! A collector under strace, whose every ACK is held against the rule of [`order`](super::order).
+//! A collector under strace, whose every ACK is held against the rules of [`order`](super::order).
 //!
 //! Each sync is made to return late, so that an ACK that does not wait for it leaves before it with certainty.
 
@@ -81,6 +81,8 @@ fn traced(fleet: Fleet, fault: &'static str) -> Proof {
     let database = data.canonicalize().expect("a directory").join("senda.db");
     let database = database.to_str().expect("text");
     let proof = order::judge(&calls, database, &sessions).unwrap_or_else(|error| panic!("{error}"));
+    let copied = order::judge_log(&calls, database).unwrap_or_else(|error| panic!("{error}"));
+    assert!(copied > 0 || proof.failed_syncs == 0, "recovery brings the log into the database");
     let rows = MESSAGES * ROWS_EACH;
     assert_eq!(proof.rows.len(), sessions.len() * rows as usize, "every row has its proof");
     assert!(proof.acks >= sessions.len() * (MESSAGES / IN_FLIGHT) as usize, "{}", proof.acks);
