@@ -1,7 +1,7 @@
 //! Drop-oldest, and what may not be lost with it.
 
 use senda_client::SkipCause;
-use senda_client::spool::{Entry, Skip, StreamState};
+use senda_client::spool::{Entry, Options, Skip, StreamState, Sync};
 
 use crate::disk::{Disk, Faults};
 use crate::{ALL, DESCRIPTION, SMALL, fill, open, record, rows};
@@ -33,6 +33,50 @@ fn the_bound_holds_at_every_moment_and_what_it_takes_is_told_twice() {
 }
 
 #[test]
+fn the_bound_has_room_for_all_that_is_known_and_for_what_is_written_twice() {
+    for sync in [Sync::Append, Sync::Caller] {
+        let disk = Disk::default();
+        let (mut spool, _) = open(disk.clone(), Options { sync, ..SMALL });
+        for stream in 10..17 {
+            spool.describe(stream, 0, DESCRIPTION).unwrap();
+            for first in [0, 5, 10, 15] {
+                let cause = SkipCause::Rejected;
+                let _ = spool.skip(Skip { stream, first, count: 2, cause }).unwrap();
+            }
+        }
+        spool.describe(1, 0, DESCRIPTION).unwrap();
+        for row in 0..2_000 {
+            if row % 40 == 0 {
+                disk.break_with(Faults { sync: 1, ..Faults::default() });
+            }
+            // A new segment can't begin while its sync fails; the next one can.
+            let told = spool.append(&[record(1, row, 50)]);
+            let _ = told.or_else(|_| spool.append(&[record(1, row, 50)])).unwrap();
+        }
+        assert!(disk.peak() <= 64 << 10, "{} bytes", disk.peak());
+    }
+}
+
+#[test]
+fn a_segment_goes_only_when_what_it_says_of_others_is_safe_elsewhere() {
+    let disk = Disk::default();
+    let options = Options { sync: Sync::Caller, ..SMALL };
+    let (mut spool, _) = open(disk.clone(), options);
+    let skip = Skip { stream: 1, first: 0, count: 5, cause: SkipCause::Overflow };
+    let _ = spool.skip(skip).unwrap();
+    spool.sync().unwrap();
+    let mut row = 0;
+    while disk.files().len() < 2 && !disk.files().contains_key("00000002.spool") {
+        fill(&mut spool, 2, row..row + 1, 50);
+        row += 1;
+        spool.resolve(2, row);
+    }
+    assert!(!disk.files().contains_key("00000001.spool"), "all rows in it are resolved");
+    let (_, recovered) = open(disk.cut(false, |_| 0), options);
+    assert_eq!(recovered.streams[0].skips, [skip]);
+}
+
+#[test]
 fn only_what_is_unresolved_is_dropped() {
     let (mut spool, _) = open(Disk::default(), SMALL);
     spool.describe(1, 0, DESCRIPTION).unwrap();
@@ -61,7 +105,7 @@ fn only_what_is_unresolved_is_dropped() {
 /// A crash at any of the calls by which the oldest segment goes, with and without the power.
 #[test]
 fn a_crash_while_the_oldest_goes_loses_neither_rows_nor_the_fact() {
-    for torn in [0, usize::MAX] {
+    for (torn, undo) in [(0, false), (0, true), (usize::MAX, false)] {
         for calls in 0.. {
             let disk = Disk::default();
             let (mut spool, _) = open(disk.clone(), SMALL);
@@ -74,7 +118,7 @@ fn a_crash_while_the_oldest_goes_loses_neither_rows_nor_the_fact() {
                 reported += count(&appended.dropped);
                 next += 1;
             }
-            let (mut spool, _) = open(disk.cut(|unsynced| unsynced.min(torn)), SMALL);
+            let (mut spool, _) = open(disk.cut(undo, |unsynced| unsynced.min(torn)), SMALL);
             let entries = spool.read(1, 0, ALL).unwrap();
             let known = spool.stream(1).unwrap();
             assert!(known.next_row >= next, "call {calls}: {} of {next}", known.next_row);
@@ -140,7 +184,7 @@ fn more_runs_than_the_bound_allows_are_not_forgotten_but_lose_their_cause() {
 #[test]
 fn a_smaller_bound_takes_effect_with_the_next_append() {
     let disk = Disk::default();
-    let large = senda_client::spool::Options { bytes_max: 1 << 20, ..SMALL };
+    let large = Options { bytes_max: 1 << 20, ..SMALL };
     let (mut spool, _) = open(disk.clone(), large);
     fill(&mut spool, 1, 0..9_000, 50);
     assert!(spool.bytes() > 600_000);

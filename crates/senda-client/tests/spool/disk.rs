@@ -66,10 +66,13 @@ impl Disk {
         self.0.borrow().peak
     }
 
-    /// What a power cut leaves: of each file what was synced, and as much of the rest as `torn` says; and what was removed last.
-    pub(crate) fn cut(&self, mut torn: impl FnMut(usize) -> usize) -> Self {
+    /// What a power cut leaves: of each file what was synced, and as much of the rest as `torn` says; and, if `undo` says so,
+    /// what was removed last.
+    pub(crate) fn cut(&self, undo: bool, mut torn: impl FnMut(usize) -> usize) -> Self {
         let mut files = self.files();
-        files.extend(self.0.borrow().removed.clone());
+        if undo {
+            files.extend(self.0.borrow().removed.clone());
+        }
         for file in files.values_mut() {
             let left = torn(file.bytes.len() - file.synced);
             file.bytes.truncate(file.synced + left);

@@ -29,7 +29,7 @@ fn a_disk_that_is_full_at_any_byte_takes_nothing_and_then_goes_on() {
         let _ = spool.append(&group).unwrap(); // What lived in memory comes late.
         let all: Vec<u32> = expected.iter().copied().filter(|row| *row < 5).chain(5..11).collect();
         assert_eq!(rows(&mut spool, 1, 50), all, "room for {room}");
-        let (mut spool, _) = open(disk.cut(|_| 0), SMALL);
+        let (mut spool, _) = open(disk.cut(true, |_| 0), SMALL);
         assert_eq!(rows(&mut spool, 1, 50), all, "room for {room}");
     }
 }
@@ -88,7 +88,7 @@ fn after_a_failed_sync_what_was_not_synced_is_written_again() {
         told.unwrap();
         assert!(spool.is_synced());
         assert_eq!(rows(&mut spool, 1, 50), (0..20).collect::<Vec<_>>(), "{failures}");
-        let (mut spool, _) = open(disk.cut(|_| 0), options);
+        let (mut spool, _) = open(disk.cut(true, |_| 0), options);
         assert_eq!(rows(&mut spool, 1, 50), (0..20).collect::<Vec<_>>(), "{failures}");
     }
 }
@@ -103,9 +103,22 @@ fn a_sync_that_fails_at_the_end_of_a_segment_loses_nothing() {
     fill(&mut spool, 1, 40..60, 50); // The segment ends in between.
     assert_eq!(disk.0.borrow().faults.sync, 0);
     spool.sync().unwrap();
-    let (mut spool, recovered) = open(disk.cut(|_| 0), options);
+    let (mut spool, recovered) = open(disk.cut(true, |_| 0), options);
     assert_eq!(rows(&mut spool, 1, 50), (0..60).collect::<Vec<_>>());
     assert_eq!(recovered.streams[0].schemas.len(), 1);
+}
+
+#[test]
+fn rows_that_are_written_again_take_their_schema_with_them() {
+    let options = senda_client::spool::Options { sync: Sync::Caller, ..SMALL };
+    let disk = Disk::default();
+    let (mut spool, _) = open(disk.clone(), options);
+    fill(&mut spool, 1, 0..10, 50);
+    disk.break_with(Faults { sync: 1, ..Faults::default() });
+    spool.sync().unwrap();
+    let (mut spool, recovered) = open(disk.cut(true, |_| 0), options);
+    assert_eq!(recovered.streams[0].schemas, [(0, DESCRIPTION.to_vec())]);
+    assert_eq!(rows(&mut spool, 1, 50), (0..10).collect::<Vec<_>>());
 }
 
 #[test]
@@ -118,7 +131,7 @@ fn rows_of_a_failed_sync_are_not_safe_but_stay_in_the_spool() {
     assert!(!spool.is_synced());
     let _ = spool.append(&[record(1, 4, 50)]).unwrap();
     assert!(spool.is_synced());
-    let (mut spool, _) = open(disk.cut(|_| 0), SMALL);
+    let (mut spool, _) = open(disk.cut(true, |_| 0), SMALL);
     assert_eq!(rows(&mut spool, 1, 50), [0, 1, 2, 3, 4]);
 }
 

@@ -25,8 +25,8 @@ enum Op {
     Sync,
     /// The process ends without a word.
     Kill,
-    /// And the power with it. Of what is not synced so much is left.
-    Cut(Index),
+    /// And the power with it. Of what is not synced so much is left; what was removed last comes back, or not.
+    Cut(Index, bool),
     Full(usize),
     FailSyncs(usize),
     Heal,
@@ -81,8 +81,8 @@ impl World {
                 self.heard(told.map(|()| None))?;
             }
             Op::Kill => self.reopen(self.disk.clone(), false)?,
-            Op::Cut(left) => {
-                let disk = self.disk.cut(|unsynced| left.index(unsynced + 1));
+            Op::Cut(left, undo) => {
+                let disk = self.disk.cut(undo, |unsynced| left.index(unsynced + 1));
                 self.reopen(disk, true)?;
             }
             Op::Full(room) => {
@@ -287,7 +287,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (stream(), index(), 1..9_usize).prop_map(|(s, at, n)| Op::Read(s, at, n)),
         1 => Just(Op::Sync),
         1 => Just(Op::Kill),
-        1 => index().prop_map(Op::Cut),
+        1 => (index(), any::<bool>()).prop_map(|(left, undo)| Op::Cut(left, undo)),
         1 => (0..3_000_usize).prop_map(Op::Full),
         1 => (1..5_usize).prop_map(Op::FailSyncs),
         2 => Just(Op::Heal),
