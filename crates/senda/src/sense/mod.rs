@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
+use senda_client::spool::{SPOOL_BYTES_MAX, SPOOL_BYTES_MIN};
 use senda_client::{Clock, Endpoint, Transport};
 
 use crate::journal::JournalArgs;
@@ -57,15 +58,24 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Send over TCP
+    /// Send over TCP; with --udp too, while UDP does not work
     #[arg(long, env = "SENDA_TCP", value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
           default_missing_value = DEFAULT)]
     tcp: Option<String>,
 
     /// Send over UDP, as without either
     #[arg(long, env = "SENDA_UDP", value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
-          default_missing_value = DEFAULT, conflicts_with = "tcp")]
+          default_missing_value = DEFAULT)]
     udp: Option<String>,
+
+    /// Keep rows in this directory until they are acknowledged: what is left at the end goes up at the next start. A kill
+    /// takes nothing that was read, a power cut the last second
+    #[arg(long, env = "SENDA_SPOOL", value_name = "DIR")]
+    spool: Option<PathBuf>,
+
+    /// Bytes of the spool at most, such as 64MiB; beyond it the oldest rows go
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, requires = "spool")]
+    spool_size: u64,
 
     /// The device's name [default: this machine's]
     #[arg(long, env = "SENDA_DEVICE", value_name = "NAME")]
@@ -216,8 +226,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Over::Refused) => eprintln!("senda: the collector refused the schema"),
         Some(Over::Stopped) | None => {}
     }
+    let open = figures.unacknowledged + figures.kept;
     let all_stored = !figures.is_unrecorded
-        && figures.unacknowledged + figures.refused + figures.dropped == 0
+        && open + figures.refused + figures.dropped == 0
         && !matches!(over, Some(Over::OutOfPatience | Over::Refused));
     let clean = figures.bad == 0 || !args.table.strict;
     Ok(match cause {
@@ -368,7 +379,7 @@ impl Args {
             _ => Ok(()),
         }?;
         // Nobody should learn of a mistake when the first line comes.
-        self.endpoint()?;
+        self.endpoints()?;
         self.schema_name().map(drop)
     }
 
@@ -409,19 +420,26 @@ impl Args {
         })
     }
 
-    fn endpoint(&self) -> Result<Endpoint, UsageError> {
-        let (transport, address) = match (&self.tcp, &self.udp) {
-            (Some(address), _) => (Transport::Tcp, address.as_str()),
-            (None, Some(address)) => (Transport::Udp, address.as_str()),
-            (None, None) => (Transport::Udp, DEFAULT),
+    /// One for each transport that is asked for.
+    fn endpoints(&self) -> Result<Vec<Endpoint>, UsageError> {
+        let asked = match (&self.udp, &self.tcp) {
+            (None, None) => vec![(Transport::Udp, DEFAULT)],
+            (udp, tcp) => {
+                let udp = udp.iter().map(|address| (Transport::Udp, address.as_str()));
+                udp.chain(tcp.iter().map(|address| (Transport::Tcp, address.as_str()))).collect()
+            }
         };
-        Endpoint::parse(transport, address).map_err(|error| UsageError(error.to_string()))
+        let parse = |(transport, address)| {
+            Endpoint::parse(transport, address).map_err(|error| UsageError(error.to_string()))
+        };
+        asked.into_iter().map(parse).collect()
     }
 
     fn target(&self, device: String, clock: Clock, wait: Wait) -> anyhow::Result<Target> {
-        let (endpoint, patience) = (self.endpoint()?, self.patience);
+        let (endpoints, patience) = (self.endpoints()?, self.patience);
+        let spool = self.spool.clone().map(|directory| (directory, self.spool_size));
         let journal = self.journal.open()?;
-        Ok(Target { device, endpoint, clock, downlink: 0, patience, wait, journal })
+        Ok(Target { device, endpoints, clock, downlink: 0, patience, wait, spool, journal })
     }
 
     fn schema_name(&self) -> Result<String, UsageError> {
@@ -452,8 +470,9 @@ impl Args {
 
     /// The last words.
     fn tell(&self, figures: &Figures) {
-        let Figures { read, bad, sent, acknowledged, refused, dropped, unacknowledged, .. } =
-            *figures;
+        let Figures {
+            read, bad, sent, acknowledged, refused, dropped, unacknowledged, kept, ..
+        } = *figures;
         if self.format == Format::Json {
             let object = serde_json::json!({
                 "read": read,
@@ -463,6 +482,7 @@ impl Args {
                 "refused": refused,
                 "dropped": dropped,
                 "not_acknowledged": unacknowledged,
+                "kept": kept,
                 "first_line_not_acknowledged": figures.first_open,
             });
             println!("{object}");
@@ -474,6 +494,7 @@ impl Args {
             (refused, "refused"),
             (dropped, "dropped"),
             (unacknowledged, "not acknowledged"),
+            (kept, "on the spool"),
         ];
         for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
             words += &format!(", {count} {what}");
@@ -483,6 +504,22 @@ impl Args {
         }
         eprintln!("senda: {words}");
     }
+}
+
+/// Bytes: `64MiB`, `1GiB`, `65536`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("say bytes, or KiB, MiB, GiB: 64MiB".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "say a whole number: 64MiB".to_owned())?;
+    let limits = SPOOL_BYTES_MIN..=SPOOL_BYTES_MAX;
+    let bytes = number.checked_mul(factor).filter(|bytes| limits.contains(bytes));
+    bytes.ok_or_else(|| format!("from {SPOOL_BYTES_MIN} to {SPOOL_BYTES_MAX} bytes"))
 }
 
 fn parse_delimiter(text: &str) -> Result<u8, String> {

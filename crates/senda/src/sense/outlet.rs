@@ -1,12 +1,15 @@
 //! The way out: a client, what became of each line, and the last words.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use senda_client::journal::Journal;
+use senda_client::spool::{Options, Sync};
 use senda_client::{
-    Batch, Client, Declared, DropPolicy, Endpoint, PushError, QueueLimits, Receipt, RowLost,
-    Sample, SendError,
+    Batch, Client, Declared, DropPolicy, Endpoint, Error, PushError, QueueLimits, Receipt, RowLost,
+    Sample, SendError, Transport,
 };
 use senda_wire::Clock;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -23,6 +26,8 @@ const QUEUE_ROWS_OF_FILE: u32 = 10_000;
 pub(super) const BATCH: Batch = Batch { rows: 64, delay: Duration::from_millis(20) };
 /// After so many rows the client's task gets its turn.
 const TURN_ROWS: u64 = 64;
+/// With a spool: receipts that wait at most; rows of older ones are on the spool, and their end is not waited for.
+const KEPT_RECEIPTS: usize = 100_000;
 /// How long a collector may be away before anything is said of it.
 const ABSENT_AFTER: u32 = 5;
 
@@ -44,7 +49,8 @@ pub(super) enum Wait {
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) device: String,
-    pub(super) endpoint: Endpoint,
+    /// One, or one for each transport.
+    pub(super) endpoints: Vec<Endpoint>,
     pub(super) clock: Clock,
     /// Bits of HELLO: what this source takes from the collector.
     pub(super) downlink: u8,
@@ -52,6 +58,8 @@ pub(super) struct Target {
     pub(super) wait: Wait,
     /// Where to record what is made and told.
     pub(super) journal: Option<Journal>,
+    /// Where rows are kept, and how many bytes of them.
+    pub(super) spool: Option<(PathBuf, u64)>,
 }
 
 /// What was counted.
@@ -65,6 +73,8 @@ pub(super) struct Figures {
     pub(super) refused: u64,
     pub(super) dropped: u64,
     pub(super) unacknowledged: u64,
+    /// Not acknowledged in the end, and on the spool: those of earlier runs among them.
+    pub(super) kept: u64,
     /// The first line that may not be stored.
     pub(super) first_open: Option<u64>,
     /// The journal could not be written.
@@ -110,7 +120,15 @@ impl Outlet {
             Wait::ForEver => (QUEUE_ROWS, DropPolicy::RefuseNew),
             Wait::Patiently => (QUEUE_ROWS_OF_FILE, DropPolicy::RefuseNew),
         };
-        let builder = Client::builder_at(&target.device, target.endpoint.clone());
+        let (first, more) = target.endpoints.split_first().context("there is no address")?;
+        let mut builder = Client::builder_at(&target.device, first.clone());
+        for endpoint in more {
+            builder = builder.also_at(endpoint.clone())?;
+        }
+        if let Some((directory, bytes)) = &target.spool {
+            let options = Options { sync: Sync::Caller, ..Options::new(*bytes) };
+            builder = builder.spool_with(directory, options);
+        }
         let client = builder
             .clock(target.clock)
             .journal(target.journal.clone())
@@ -121,7 +139,8 @@ impl Outlet {
                 config.rejoin_jitter = Duration::from_secs(1);
             })
             .connect()?;
-        let watch = tokio::spawn(watch(client.clone(), target.endpoint.to_string()));
+        let collector: Vec<String> = target.endpoints.iter().map(Endpoint::to_string).collect();
+        let watch = tokio::spawn(watch(client.clone(), collector.join(" or ")));
         let (figures, open) = (Figures::default(), VecDeque::new());
         Ok(Self { client, figures, target, stop, open, watch })
     }
@@ -133,6 +152,10 @@ impl Outlet {
             match self.client.try_send(schema, sample) {
                 Ok(receipt) => {
                     self.open.push_back((line, receipt));
+                    if self.target.spool.is_some() && self.open.len() > KEPT_RECEIPTS {
+                        // It is on the spool: nobody waits for it here any more.
+                        self.open.pop_front();
+                    }
                     self.figures.sent += 1;
                     if self.figures.sent.is_multiple_of(TURN_ROWS) {
                         tokio::task::yield_now().await;
@@ -217,9 +240,17 @@ impl Outlet {
             self.note(line, fate);
         }
         self.watch.abort();
-        // What is not acknowledged by now won't be: it only says that it goes. Else the ledger goes first (COUNTS).
-        let last_words = if self.open.is_empty() { LAST_WORDS } else { Duration::ZERO };
-        let _ = timeout(self.target.patience, self.client.close(last_words)).await;
+        // What is not acknowledged by now won't be: it only says that it goes. Else the ledger goes first (COUNTS), and what
+        // earlier runs left on the spool has its time.
+        let patience = match (&self.target.spool, self.open.is_empty()) {
+            (Some(_), _) => self.target.patience,
+            (None, true) => LAST_WORDS,
+            (None, false) => Duration::ZERO,
+        };
+        let closed = timeout(2 * self.target.patience, self.client.close(patience)).await;
+        if let Ok(Err(Error::Kept { rows })) = closed {
+            self.figures.kept = rows;
+        }
         for (line, mut receipt) in std::mem::take(&mut self.open) {
             self.note(line, receipt.try_fate().unwrap_or(Err(RowLost::Ended)));
         }
@@ -239,8 +270,15 @@ async fn until(end: Option<Instant>) {
 /// Says when the collector is not there, and when it is back.
 async fn watch(client: Client, collector: String) {
     let mut absent = 0;
+    let mut before = client.with_uplink(|uplink| uplink.transport());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let transport = client.with_uplink(|uplink| uplink.transport());
+        if transport != before {
+            let way = if transport == Transport::Udp { "UDP" } else { "TCP" };
+            eprintln!("senda: goes on over {way}");
+            before = transport;
+        }
         let (is_serving, pending) =
             client.with_device(|device| (device.is_serving(), device.pending()));
         match (is_serving, absent) {

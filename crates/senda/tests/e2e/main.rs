@@ -34,5 +34,6 @@ mod sends; // `senda send`
 mod sense; // `senda sense`
 mod store; // what is in a store, by asking `senda query`
 mod tshark; // what tshark shows
+mod uplinks; // `senda sense --spool`, UDP and TCP in one stream
 mod vectors; // spec/vectors
 mod wire; // Senda/1 from the specification alone
