@@ -89,6 +89,24 @@ fn a_late_copy_of_an_older_hello_does_not_replace_the_session() {
     assert_eq!(rig.engine.sessions(), 1);
 }
 
+/// Spec §6.7: both copies of a device that was copied while its HELLO was out say that HELLO. Once the first has gone on to
+/// another session the second must not wait for ever.
+#[test]
+fn a_copied_device_with_an_old_nonce_is_served_in_the_end() {
+    let mut rig = Rig::new();
+    let mut device = Script::udp(&mut rig, "gh-7", 1, 5000);
+    let mut copy = Script::new("gh-7", 1, at(6000));
+    assert_eq!(copy.hello.nonce, device.hello.nonce);
+    device.reopen(&mut rig);
+    rig.wait(secs(61));
+    copy.fetch_cookie(&mut rig);
+    copy.say(&mut rig, &copy.hello_bytes());
+    rig.commit();
+    let got = rig.got();
+    let welcomed = got.iter().find(|got| matches!(got.message, Message::Welcome(_)));
+    assert_eq!(welcomed.map(|got| got.peer), Some(at(6000)), "{got:#?}");
+}
+
 /// Spec §6.4c.
 #[test]
 fn a_newer_session_replaces_the_older_one() {

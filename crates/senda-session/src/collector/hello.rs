@@ -115,12 +115,14 @@ impl Collector {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
-        if session.past.contains(&nonce) {
-            // A late copy: its session was replaced by this one.
+        let is_recent = now.instant.since(session.opened) <= REPEAT_TIME;
+        if is_recent && session.past.contains(&nonce) {
+            // A late copy: its session was replaced by this one. Later it is no copy of a HELLO but a copied device that waits
+            // with the same nonce: no cookie is valid for so long. Spec §6.7, §9.1.
             self.drop(peer, DropReason::Hello { code: ErrorCode::REPLACED.0 });
             return true;
         }
-        if session.nonce != nonce || now.instant.since(session.opened) > REPEAT_TIME {
+        if session.nonce != nonce || !is_recent {
             return false;
         }
         let bytes = session.welcome.clone();
