@@ -134,17 +134,17 @@ impl Store {
         budget: usize,
     ) -> Result<Filing, StoreError> {
         if self.log.checkpoint(&self.conn, options)? {
-            return Ok(self.filing(options, 0));
+            return Ok(self.filing(options, now, 0));
         }
         let Some(mut run) = self.run.take() else {
             if self.dates_now(now, options) {
                 let rows = self.date_some(budget.max(1))?;
-                return Ok(self.filing(options, rows));
+                return Ok(self.filing(options, now, rows));
             }
-            if self.filing(options, 0).due.is_some_and(|due| due <= now) {
+            if self.filing(options, now, 0).due.is_some_and(|due| due <= now) {
                 self.run = Some(self.begin_run()?);
             }
-            return Ok(self.filing(options, 0));
+            return Ok(self.filing(options, now, 0));
         };
         let mut rows = 0;
         if !run.new_streams.is_empty() || !run.new_descriptions.is_empty() {
@@ -162,16 +162,18 @@ impl Store {
         if !run.is_sorted || run.done < run.len() {
             self.run = Some(run);
         }
-        Ok(self.filing(options, rows))
+        Ok(self.filing(options, now, rows))
     }
 
-    fn filing(&self, options: &Options, rows: usize) -> Filing {
+    fn filing(&self, options: &Options, now: i64, rows: usize) -> Filing {
         let due = match self.inbox.front() {
             None if self.undated.is_empty() => None,
             None => Some(i64::MIN),
             Some(_) if self.run.is_some() || self.inbox_bytes >= options.filing_bytes => {
                 Some(i64::MIN)
             }
+            // A clock that was set back must not make it wait until the old time comes again.
+            Some(oldest) if oldest.received > now => Some(i64::MIN),
             Some(oldest) => Some(oldest.received.saturating_add(options.filing_delay)),
         };
         let checkpoint_due = self.log.is_due(options);

@@ -223,6 +223,19 @@ fn unacknowledged_rows_are_stored_below_zero_and_outside_the_ledger() {
     assert_eq!(sql(dir.path(), "select resolved, stored from ledger"), "0|0");
 }
 
+/// A collector's clock may be corrected by hours: what has landed before must not wait for the old time to come again.
+#[test]
+fn a_clock_that_is_set_back_does_not_hold_up_filing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open_with(dir.path(), Options::default());
+    writer.land(&[landing("gh-7", 1, NOW, common::declare_simple())], NOW);
+    let earlier = NOW - 3_600_000_000;
+    for _ in 0..20 {
+        writer.file(earlier, 100).unwrap();
+    }
+    assert_eq!(writer.inbox().bytes, 0);
+}
+
 /// Spec §13.2: an offset dates what lands after it, and the first one what landed before it; the same whether a crash comes
 /// between or not.
 #[test]
