@@ -34,7 +34,7 @@ impl Sample {
 }
 
 /// The device's clock, as far as the session knows it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ClockSync {
     /// Kind, and what to add to `now` to get its microseconds.
     clock: Option<(Clock, i64)>,

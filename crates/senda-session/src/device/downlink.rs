@@ -22,7 +22,7 @@ use super::{AlertDetail, Argument, Device, Event, State};
 const RESULTS_MAX: usize = 16_384;
 
 /// What the device remembers of its orders.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Downlink {
     /// What the application works on.
     open: Option<Order>,

@@ -219,7 +219,7 @@ impl Event {
 }
 
 /// The events that wait, at most [`EVENTS_MAX`] and those few that must not be lost.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Events {
     waiting: VecDeque<Event>,
     pub(super) lost: u64,

@@ -41,14 +41,14 @@ pub(super) struct Flight {
 }
 
 /// All of them, in order of sending.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Flights {
     list: VecDeque<Flight>,
     next_id: u64,
 }
 
 /// What an ACK says of the flights.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Landed {
     /// Flights that are newly covered.
     pub(super) count: u32,
@@ -148,7 +148,7 @@ impl Flights {
 }
 
 /// Round trips and congestion of one path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Path {
     srtt: Option<Duration>,
     rttvar: Duration,

@@ -46,7 +46,7 @@ const CROWDED_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::f
 const COPY_WAIT: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(1));
 
 /// A HELLO that waits for its WELCOME. Its fields do not change while it is repeated. Spec §5.2a.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attempt {
     nonce: u64,
     next_row: u32,

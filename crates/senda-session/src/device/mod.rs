@@ -80,7 +80,7 @@ use unacked::{Unacked, UnackedQueue};
 /// Bytes and `now` go in; bytes, deadlines and events come out. After each call that takes `now`, drain
 /// [`Device::poll_transmit`], then [`Device::poll_event`], then arm a timer for [`Device::poll_timeout`]. `now` never goes
 /// back. Nothing here is fatal: bad input is counted, and a lost session is followed by another one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Device {
     config: Config,
     entropy: Entropy,
@@ -118,7 +118,7 @@ pub struct Device {
 }
 
 /// Where the session is; in order of the flow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// No transport, and none asked for: `connect` begins.
     Parked,

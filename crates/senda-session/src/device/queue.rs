@@ -121,7 +121,7 @@ impl Settled {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Queue {
     records: VecDeque<Record>,
     bytes: VecDeque<u8>,

@@ -39,7 +39,7 @@ pub(super) enum Declared {
 }
 
 /// One schema.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slot {
     description: Box<[u8]>,
     pub(super) crc: u32,
@@ -67,7 +67,7 @@ enum Check {
 }
 
 /// All schemas of a device.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Schemas {
     slots: Vec<Slot>,
     next_wire_id: u8,

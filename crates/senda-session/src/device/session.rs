@@ -28,7 +28,7 @@ pub(super) struct Asked {
 }
 
 /// A session that is open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: u32,
     /// Longest message that the collector takes on this transport.

@@ -48,7 +48,7 @@ const TIMERS: [Timer; 12] = [
 ];
 
 /// The table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timers([Option<Instant>; TIMERS.len()]);
 
 impl Timers {

@@ -8,7 +8,7 @@ use senda_wire::Clock;
 use super::config::UNACKED_MAX;
 
 /// A row that leaves once, or never.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Unacked {
     pub(super) schema: u8,
     pub(super) clock: Clock,
@@ -17,7 +17,7 @@ pub(super) struct Unacked {
 }
 
 /// Those that wait, and the counter of the stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct UnackedQueue {
     waiting: VecDeque<Unacked>,
     counter: u32,
