@@ -32,7 +32,8 @@ pub mod clock; // clocks that drift, step and start at 1970
 pub mod faults; // a bad network, sans-IO
 pub mod fleet; // many devices over real sockets
 pub mod profile; // what a kind of device measures, from TOML
-pub mod sensor; // random processes, and what a sensor makes of them
+pub mod sensor;
+pub mod world; // everything in virtual time, and an oracle that watches it // random processes, and what a sensor makes of them
 
 mod duration; // "250ms", "10min"
 mod instrument; // one simulated device: its sensors and when they are read
