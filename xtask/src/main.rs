@@ -13,6 +13,7 @@ mod deny;
 mod dissector;
 mod no_std;
 mod registry;
+mod simulate;
 mod steps;
 mod test;
 mod tools;
@@ -37,6 +38,8 @@ enum Task {
     Book,
     /// Check licences, advisories and sources with cargo-deny, when it is installed
     Deny,
+    /// Run many worlds in virtual time, each with an oracle that watches
+    Simulate(simulate::Args),
     /// Generate code and tables from spec/registry.toml
     Registry(registry::Args),
     /// Generate the Wireshark dissector from the registries and the layouts of senda-wire
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::NoStd => no_std::run(),
         Task::Book => book::run(),
         Task::Deny => deny::run(),
+        Task::Simulate(args) => simulate::run(&args),
         Task::Registry(args) => registry::run(&args),
         Task::Dissector(args) => dissector::run(&args),
     };

@@ -40,6 +40,7 @@ mod summary; // what a fleet did, as text
 mod tail; // senda tail
 mod text; // what the API says, as text
 mod trace; // --trace
+mod world; // senda simulate --virtual
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -16,7 +16,7 @@ use senda_sim::faults::{Conditions, Delay, Probability, Rate, Reorder};
 use senda_sim::fleet::{self, Claim, Figures, Happening, Plan, Watch};
 
 use crate::journal::{self, JournalArgs};
-use crate::{UsageError, happening, signal, summary};
+use crate::{UsageError, happening, signal, summary, world};
 
 /// Simulate devices that send random readings periodically
 #[derive(clap::Args)]
@@ -25,7 +25,8 @@ Without --tcp and --udp the devices use UDP; with both, half of them use TCP.
 The same --seed makes the same devices, rows and values over either transport; with --start their times too.
 Examples:
   senda simulate --devices 100 --interval 1s --duration 60s
-  senda simulate --udp --loss 20% --delay 50ms±20ms --count 100")]
+  senda simulate --udp --loss 20% --delay 50ms±20ms --count 100
+  senda simulate --virtual --seed 7")]
 pub(crate) struct Args {
     /// Collector to use over TCP
     #[arg(long, env = "SENDA_TCP", value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
@@ -44,12 +45,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = senda_sim::parse_duration)]
     duration: Option<Duration>,
 
-    /// Show what the devices are told and what they answer, on standard error
+    /// Show what the devices are told and what they answer, on standard error; with --virtual every event, on standard output
     #[arg(long)]
     trace: bool,
 
     #[command(flatten)]
     journal: JournalArgs,
+
+    /// Run a world in virtual time instead: collector, devices, network and disk, all on --seed, with an oracle that watches
+    #[arg(long = "virtual", conflicts_with_all = REAL_ONLY)]
+    in_virtual_time: bool,
+
+    /// --virtual: read the world from a TOML file instead of drawing it from the seed
+    #[arg(long, value_name = "FILE", requires = "in_virtual_time")]
+    scenario: Option<std::path::PathBuf>,
 
     /// How to show the summary
     #[arg(long, value_enum, default_value = "table")]
@@ -165,10 +174,43 @@ enum Format {
 }
 
 const DEFAULT: &str = "127.0.0.1:7363";
+/// What a world in virtual time has from its seed or its file. --tcp and --udp may come from the environment: see `run`.
+const REAL_ONLY: [&str; 18] = [
+    "devices",
+    "interval",
+    "count",
+    "profile",
+    "start",
+    "clock",
+    "clock_drift",
+    "clock_step",
+    "clock_1970",
+    "window",
+    "patience",
+    "duration",
+    "format",
+    "loss",
+    "dup",
+    "reorder",
+    "delay",
+    "rate",
+];
 /// In a fleet larger than this everybody waits the 10 s of the specification after CLOSE 401; a few devices need not.
 const LARGE_FLEET: u32 = 1_000;
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.in_virtual_time {
+        for (flag, given, variable) in
+            [("--tcp", &args.tcp, "SENDA_TCP"), ("--udp", &args.udp, "SENDA_UDP")]
+        {
+            if given.is_some() && *given != std::env::var(variable).ok() {
+                let text =
+                    format!("{flag} is for real sockets: a world in virtual time has its own");
+                return Err(UsageError(text).into());
+            }
+        }
+        return world::run(args.fleet.seed, args.scenario.as_deref(), args.trace);
+    }
     let conditions = args.network.conditions();
     let udp_wanted = args.udp.is_some() || args.tcp.is_none();
     if !udp_wanted && !conditions.is_perfect() {

@@ -36,4 +36,5 @@ mod store; // what is in a store, by asking `senda query`
 mod tshark; // what tshark shows
 mod uplinks; // `senda sense --spool`, UDP and TCP in one stream
 mod vectors; // spec/vectors
-mod wire; // Senda/1 from the specification alone
+mod wire;
+mod worlds; // Senda/1 from the specification alone
