@@ -175,7 +175,8 @@ enum Format {
 
 const DEFAULT: &str = "127.0.0.1:7363";
 /// What a world in virtual time has from its seed or its file. --tcp and --udp may come from the environment: see `run`.
-const REAL_ONLY: [&str; 18] = [
+const REAL_ONLY: [&str; 19] = [
+    "journal",
     "devices",
     "interval",
     "count",
