@@ -11,6 +11,7 @@ mod ci;
 mod crash;
 mod deny;
 mod dissector;
+mod mutants;
 mod no_std;
 mod registry;
 mod simulate;
@@ -44,6 +45,8 @@ enum Task {
     Registry(registry::Args),
     /// Generate the Wireshark dissector from the registries and the layouts of senda-wire
     Dissector(dissector::Args),
+    /// Make deliberate faults in a copy of the sources; the virtual worlds must see each
+    Mutants(mutants::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Simulate(args) => simulate::run(&args),
         Task::Registry(args) => registry::run(&args),
         Task::Dissector(args) => dissector::run(&args),
+        Task::Mutants(args) => mutants::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
