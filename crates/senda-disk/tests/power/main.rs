@@ -223,9 +223,10 @@ fn run(disk: &Disk, history: &[Act], setup: &Setup) -> (Rows, Rows) {
 fn beside_a_failed_sync(then: impl Fn(&mut Collector, Act) -> [(); 2]) {
     let setup = Setup { has_checkpointer: true, ..Setup::default() };
     let history = history(10, BLOCKS);
-    let (before, after) = history.split_at(history.len() / 2);
-    let landing = after.iter().find(|act| matches!(act, Act::Land(_))).expect("some land");
-    for cut in 0..40 {
+    for cut in 0..120 {
+        let at = usize::try_from(cut).expect("small") % (history.len() / 2) + history.len() / 4;
+        let (before, after) = history.split_at(at);
+        let landing = after.iter().find(|act| matches!(act, Act::Land(_))).expect("some land");
         let disk = Disk::new(1);
         let mut collector = Collector::open(&disk, &setup, NOW).expect("a good disk");
         before.iter().for_each(|act| collector.play(act));
@@ -234,7 +235,7 @@ fn beside_a_failed_sync(then: impl Fn(&mut Collector, Act) -> [(); 2]) {
         then(&mut collector, landing.clone());
         disk.crash(cut);
         judge_all(&disk, &collector.acked, &rows_of(&history), &history)
-            .unwrap_or_else(|why| panic!("history 10, cut {cut}: {why}"));
+            .unwrap_or_else(|why| panic!("history 10, act {at}, cut {cut}: {why}"));
     }
 }
 
