@@ -224,7 +224,7 @@ fn beside_a_failed_sync(then: impl Fn(&mut Collector, Act) -> [(); 2]) {
     let setup = Setup { has_checkpointer: true, ..Setup::default() };
     let history = history(10, BLOCKS);
     for cut in 0..120 {
-        let at = usize::try_from(cut).expect("small") % (history.len() / 2) + history.len() / 4;
+        let at = usize::try_from(cut).expect("small") % (history.len() / 2) + 1;
         let (before, after) = history.split_at(at);
         let landing = after.iter().find(|act| matches!(act, Act::Land(_))).expect("some land");
         let disk = Disk::new(1);
