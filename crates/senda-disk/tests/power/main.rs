@@ -87,16 +87,23 @@ fn nor_does_a_failed_sync_that_takes_from_the_cache_what_it_did_not_write() {
 
 #[test]
 fn a_checkpointers_failed_sync_does_not_take_what_filing_left_to_the_next_landing() {
-    beside_a_failed_sync(|collector, landing| {
-        [Act::Checkpoint, landing].map(|act| collector.play(&act))
-    });
-}
-
-#[test]
-fn a_checkpointer_copies_nothing_between_a_landings_failed_sync_and_the_recovery() {
-    beside_a_failed_sync(|collector, landing| {
-        [landing, Act::Checkpoint].map(|act| collector.play(&act))
-    });
+    let setup = Setup { has_checkpointer: true, ..Setup::default() };
+    let history = history(10, BLOCKS);
+    for cut in 0..60 {
+        let at = usize::try_from(cut).expect("small") % (history.len() / 2) + 1;
+        let (before, after) = history.split_at(at);
+        let landing = after.iter().find(|act| matches!(act, Act::Land(_))).expect("some land");
+        let disk = Disk::new(1);
+        let mut collector = Collector::open(&disk, &setup, NOW).expect("a good disk");
+        before.iter().for_each(|act| collector.play(act));
+        (0..6).for_each(|_| collector.play(&Act::File(3)));
+        disk.fail_syncs(1);
+        collector.play(&Act::Checkpoint);
+        collector.play(landing);
+        disk.crash(cut);
+        judge_all(&disk, &collector.acked, &rows_of(&history), &history)
+            .unwrap_or_else(|why| panic!("history 10, act {at}, cut {cut}: {why}"));
+    }
 }
 
 #[test]
@@ -217,26 +224,6 @@ fn run(disk: &Disk, history: &[Act], setup: &Setup) -> (Rows, Rows) {
     let played = played.count();
     let sent = rows_of(&history[..history.len().min(played + 1)]);
     (collector.acked, sent)
-}
-
-/// Filing has written frames without a sync; the next sync fails, in what `then` does; then the power goes.
-fn beside_a_failed_sync(then: impl Fn(&mut Collector, Act) -> [(); 2]) {
-    let setup = Setup { has_checkpointer: true, ..Setup::default() };
-    let history = history(10, BLOCKS);
-    for cut in 0..120 {
-        let at = usize::try_from(cut).expect("small") % (history.len() / 2) + 1;
-        let (before, after) = history.split_at(at);
-        let landing = after.iter().find(|act| matches!(act, Act::Land(_))).expect("some land");
-        let disk = Disk::new(1);
-        let mut collector = Collector::open(&disk, &setup, NOW).expect("a good disk");
-        before.iter().for_each(|act| collector.play(act));
-        (0..6).for_each(|_| collector.play(&Act::File(3)));
-        disk.fail_syncs(1);
-        then(&mut collector, landing.clone());
-        disk.crash(cut);
-        judge_all(&disk, &collector.acked, &rows_of(&history), &history)
-            .unwrap_or_else(|why| panic!("history 10, act {at}, cut {cut}: {why}"));
-    }
 }
 
 /// For each sync of a history: it fails, the store goes on, and the power goes some steps later.
