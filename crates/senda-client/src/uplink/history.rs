@@ -7,6 +7,7 @@
 //!                                     leaving --farewell sent--> gone
 //! ```
 
+use std::ops::Range;
 use std::time::Duration;
 
 use senda_session::Instant;
@@ -14,6 +15,7 @@ use senda_session::device::{
     Batch, Closing, Config, ConfigError, Device, DropPolicy, PushError, QueueLimits, SchemaId,
     Transport,
 };
+use senda_wire::registry::DATAGRAM_MAX;
 use senda_wire::{Clock, SkipCause};
 
 use super::Uplink;
@@ -60,25 +62,9 @@ impl Drain {
         on: Transport,
         links: &mut Links,
     ) -> Result<Self, ConfigError> {
-        let config = Config {
-            stream: Some(state.stream),
-            // Not from the first row that is held: what was given up before it has to be told by its cause.
-            first_row: state.mark,
-            ends: Some(state.next_row),
-            downlink: 0,
-            window_messages: history.messages,
-            queue: QueueLimits {
-                rows: history.rows,
-                bytes: history.bytes,
-                policy: DropPolicy::RefuseNew,
-            },
-            // A piece is as much as there is: nothing that could join it is still to be made.
-            batch: Batch { rows: BATCH_ROWS, delay: Duration::ZERO },
-            start_jitter: Duration::ZERO,
-            time_every: None,
-            ..live.clone()
-        };
-        let mut device = Device::new(config, seed)?;
+        // Not from the first row that is held: what was given up before it has to be told by its cause.
+        let rows = state.mark..state.next_row;
+        let mut device = Device::new(config(live, history, state.stream, rows), seed)?;
         let schemas = (state.schemas.iter())
             .map(|(id, description)| (*id, device.declare(description).ok()))
             .collect();
@@ -268,8 +254,7 @@ impl Uplink {
         let (seed, on) = (self.entropy.bytes(), self.chooser.on());
         match Drain::begin(state, live, history, seed, on, &mut self.links) {
             Ok(drain) => self.drain = Some(drain),
-            // The limits of history are outside their range: `new` has checked the rest.
-            Err(_) => self.has_history = false,
+            Err(_) => self.has_history = false, // `with_spool` has checked it.
         }
         self.drain.is_some()
     }
@@ -363,6 +348,32 @@ impl Uplink {
         self.undated = true;
         self.has_history = !self.waiting().is_empty();
         self.begins = Some(now);
+    }
+}
+
+/// Whether old streams can be drained so.
+pub(super) fn check(live: &Config, history: History) -> Result<(), ConfigError> {
+    if history.message_bytes < DATAGRAM_MAX {
+        return Err(ConfigError { field: "history.message_bytes" });
+    }
+    Device::new(config(live, history, 0, 0..0), [0; 32]).map(drop)
+}
+
+/// Rows `rows` of an old stream, in a session of its own.
+fn config(live: &Config, history: History, stream: u64, rows: Range<u32>) -> Config {
+    let History { rows: limit, bytes, .. } = history;
+    Config {
+        stream: Some(stream),
+        first_row: rows.start,
+        ends: Some(rows.end),
+        downlink: 0,
+        window_messages: history.messages,
+        queue: QueueLimits { rows: limit, bytes, policy: DropPolicy::RefuseNew },
+        // A piece is as much as there is: nothing that could join it is still to be made.
+        batch: Batch { rows: BATCH_ROWS, delay: Duration::ZERO },
+        start_jitter: Duration::ZERO,
+        time_every: None,
+        ..live.clone()
     }
 }
 

@@ -173,6 +173,7 @@ impl Uplink {
     ) -> Result<(Self, Recovered), UplinkError> {
         // What memory can't hold stays on the spool: nothing is dropped for it.
         settings.device.queue.policy = DropPolicy::RefuseNew;
+        history::check(&settings.device, settings.history)?;
         let (keeper, recovered) = Keeper::open(storage, options, settings.history.sync_every)?;
         let mut uplink = Self::new(settings, seed)?;
         uplink.keeper = Some(keeper);
@@ -336,6 +337,7 @@ impl Uplink {
 
     /// Fires what is due at `now`. Calling early or twice changes nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.is_trickling &= now < self.trickles;
         self.live.device.handle_timeout(now);
         self.live.unpark(now, self.chooser.on(), &mut self.links);
         if let Some(drain) = &mut self.drain {

@@ -32,7 +32,7 @@ fn a_good_network_is_used_over_udp_alone() {
 
 #[test]
 fn where_udp_is_blocked_from_the_first_the_stream_goes_over_tcp() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         let mut world = World::new(seed, NO_UDP);
         let node = world.add(None, |_| {});
         world.make(SECOND, MINUTE);
@@ -45,7 +45,7 @@ fn where_udp_is_blocked_from_the_first_the_stream_goes_over_tcp() {
 
 #[test]
 fn where_tcp_is_blocked_udp_is_enough_and_where_both_are_they_come_back() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         let mut world = World::new(seed, Net { tcp: false, ..GOOD });
         let node = world.add(None, |_| {});
         world.make(SECOND, MINUTE);
@@ -62,7 +62,7 @@ fn where_tcp_is_blocked_udp_is_enough_and_where_both_are_they_come_back() {
 #[test]
 fn udp_that_goes_and_comes_every_five_seconds_loses_nothing_and_is_left() {
     let mut longest = Duration::ZERO;
-    for seed in 0..20 {
+    for seed in 0..8 {
         let mut world = World::new(seed, GOOD);
         let node = world.add(None, |_| {});
         for beat in 0..120 {
@@ -114,6 +114,20 @@ fn udp_that_loses_too_much_is_left_and_taken_again_when_it_is_better() {
         world.make(SECOND, 60 * MINUTE);
         assert_eq!(moves(&world, node)[before..].last(), Some(&(Udp, Why::Works)));
         world.finish(MINUTE);
+    }
+}
+
+#[test]
+fn udp_that_loses_too_much_is_kept_where_there_is_no_tcp() {
+    for seed in 0..5 {
+        let mut world = World::new(seed, Net { loss: 0.35, tcp: false, ..GOOD });
+        let node = world.add(None, |_| {});
+        for _ in 0..600 {
+            world.make(SECOND / 5, SECOND);
+            assert_eq!(world.uplink(node).transport(), Udp);
+        }
+        world.set_net(GOOD);
+        world.finish(5 * MINUTE);
     }
 }
 

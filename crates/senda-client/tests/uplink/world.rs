@@ -134,6 +134,8 @@ pub struct Node {
     pub acks: Vec<Instant>,
     pub sockets_most: usize,
     pub clock: (Clock, i64),
+    /// Somebody else goes on in its stream.
+    pub is_copied: bool,
     boots: u8,
 }
 
@@ -218,6 +220,7 @@ impl World {
             acks: Vec::new(),
             sockets_most: 0,
             clock: (Clock::UtcSynced, self.rig.now.utc_us - micros(self.rig.now.instant)),
+            is_copied: false,
             boots: 0,
         });
         let node = self.nodes.len() - 1;
@@ -609,7 +612,10 @@ impl World {
                     }
                     node.acks.push(now);
                 }
-                senda_client::Event::NewStream(new) => panic!("nobody copies a device: {new:?}"),
+                senda_client::Event::NewStream(new) => {
+                    assert!(node.is_copied, "nobody copies this device: {new:?}");
+                    node.streams.insert(new.new);
+                }
                 _ => {}
             }
         }

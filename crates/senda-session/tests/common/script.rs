@@ -22,7 +22,7 @@ impl Script {
     pub fn new(name: &'static str, stream: u64, peer: Peer) -> Self {
         let hello = Hello {
             stream,
-            nonce: 0x1111_0000_0000_0000 + stream,
+            nonce: 0x1111_0000_0000_0000_u64.wrapping_add(stream),
             next_row: 0,
             oldest_row: 0,
             keepalive_s: 30,
