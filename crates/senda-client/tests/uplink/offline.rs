@@ -290,6 +290,30 @@ fn rows_that_left_before_the_power_cut_that_took_them_are_stored_once_and_renumb
     }
 }
 
+/// Spec §6.5d: rows 10 to 19 were made and are nowhere; that is told, and the stream has an end.
+#[test]
+fn what_lies_between_the_spools_tail_and_what_the_collector_has_is_told_as_lost() {
+    let mut world = World::new(1, DEAD);
+    let node = world.add(Some(roomy()), small_memory);
+    world.nodes[node].made = 1_000;
+    world.push(node, 10);
+    let stream = world.uplink(node).live().stream();
+    world.kill(node);
+    let before = Script::udp(&mut world.rig, "gh-0", stream, 9_999);
+    before.send_rows(&mut world.rig, 20, 10);
+    world.rig.commit();
+    world.set_net(GOOD);
+    world.boot(node);
+    world.run(10 * MINUTE);
+    assert!(world.uplink(node).is_flushed());
+    let stored = world.rig.store.stream("gh-0", stream).unwrap();
+    assert_eq!(stored.mark().next_row, 30);
+    assert_eq!(stored.rows.len(), 20);
+    let lost: Vec<_> =
+        stored.skipped.iter().map(|(range, cause)| (range.start, range.end, *cause)).collect();
+    assert_eq!(lost, [(10, 20, SkipCause::Lost.code())]);
+}
+
 /// Spec §6.7a: a copy of the running machine was quicker. The rows get new numbers, on the spool too.
 #[test]
 fn rows_that_get_new_numbers_have_them_on_the_spool_too() {
