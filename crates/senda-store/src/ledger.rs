@@ -118,6 +118,8 @@ struct Waiting {
     records: Vec<Waited>,
     first: i64,
     last: i64,
+    /// Transport and software of the latest session, and when it began.
+    seen: Option<(i64, String, String)>,
 }
 
 /// A record of the inbox. `in_run`: it may be in its table already.
@@ -135,10 +137,12 @@ enum Fate {
 }
 
 /// A device that only the inbox knows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Unfiled {
     pub(crate) first_seen: i64,
     pub(crate) last_seen: i64,
+    /// Transport and software of the latest session, and when it began.
+    pub(crate) seen: Option<(i64, String, String)>,
     pub(crate) ledger: Ledger,
 }
 
@@ -229,11 +233,12 @@ impl<'c> Books<'c> {
     pub(crate) fn unfiled(self) -> BTreeMap<String, Unfiled> {
         let sum_up = |streams: HashMap<u64, Waiting>| {
             let mut unfiled =
-                Unfiled { first_seen: i64::MAX, last_seen: i64::MIN, ledger: Ledger::default() };
-            for waiting in streams.values() {
-                unfiled.ledger.add(&Self::unfiled_stream(waiting));
+                Unfiled { first_seen: i64::MAX, last_seen: i64::MIN, ..Unfiled::default() };
+            for waiting in streams.into_values() {
+                unfiled.ledger.add(&Self::unfiled_stream(&waiting));
                 unfiled.first_seen = unfiled.first_seen.min(waiting.first);
                 unfiled.last_seen = unfiled.last_seen.max(waiting.last);
+                unfiled.seen = unfiled.seen.max(waiting.seen);
             }
             unfiled
         };
@@ -348,6 +353,10 @@ impl Waiting {
                 pieces.iter().for_each(|rows| note(Fate::Skipped(*rows, *cause)));
             }
             Said::Counts { row, made, .. } => note(Fate::Counts(*row, *made)),
+            Said::Seen { transport, software } => {
+                let seen = (entry.received, (*transport).to_owned(), (*software).to_owned());
+                self.seen = self.seen.take().max(Some(seen));
+            }
             _ => {}
         }
         self.resolved.extend(pieces);

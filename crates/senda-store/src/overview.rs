@@ -70,14 +70,18 @@ impl Reader {
         self.read(|conn| {
             let mut books = Books::open(conn, takes)?;
             let mut found = filed_devices(conn, &mut books, (name, after, limit))?;
-            let unfiled = books.unfiled().into_iter().map(|(name, unfiled)| DeviceRecord {
-                name,
-                first_seen: unfiled.first_seen,
-                last_seen: unfiled.last_seen,
-                transport: None,
-                software: None,
-                ledger: unfiled.ledger,
-                clock: None,
+            let unfiled = books.unfiled().into_iter().map(|(name, unfiled)| {
+                let (transport, software) =
+                    unfiled.seen.map(|(_, transport, software)| (transport, software)).unzip();
+                DeviceRecord {
+                    name,
+                    first_seen: unfiled.first_seen,
+                    last_seen: unfiled.last_seen,
+                    transport,
+                    software: software.filter(|software| !software.is_empty()),
+                    ledger: unfiled.ledger,
+                    clock: None,
+                }
             });
             // Beyond a full page a name may be in the tables.
             let bound = (found.len() == limit).then(|| found.last().map(|last| last.name.clone()));

@@ -49,8 +49,19 @@ pub(crate) fn rows_exactly_once(data: &Path) -> BTreeMap<(String, String), u64> 
             let number = |key: &str| line[key].as_u64().unwrap_or_else(|| panic!("{line}"));
             let count = number("rows");
             assert_eq!(number("different"), count, "a row is there twice: {line}");
-            assert_eq!((number("first"), number("last") + 1), (0, count), "one is missing: {line}");
             let text = |key: &str| line[key].as_str().expect("text").to_owned();
+            // A fleet that runs for long tells its ledger in between, which takes row numbers.
+            let counts = self::number(
+                data,
+                &format!(
+                    "SELECT count(*) FROM counts c JOIN streams s ON s.id = c.stream \
+                     WHERE printf('%016x', s.stream) = '{}' AND c.row < {}",
+                    text("stream"),
+                    number("last")
+                ),
+            );
+            let numbers = (number("first"), number("last") + 1);
+            assert_eq!(numbers, (0, count + counts), "one is missing: {line}");
             let before = rows.insert((text("device"), text("stream")), count);
             assert_eq!(before, None, "a stream in two tables: {line}");
         }
