@@ -740,8 +740,10 @@ impl Device {
         }
         while !self.queue.has_room(len) {
             match self.queue.drop_oldest() {
-                Some(row) => {
+                Some((row, was_row)) => {
                     self.flights.forget(row, row + 1);
+                    // A COUNTS is none of the rows made, until its number is one of those given up.
+                    self.ledger.made += u64::from(!was_row);
                     self.note_dropped(row, 1, SkipCause::Overflow); // Spec §14, case 5.
                 }
                 // Nothing but skips is left, and they are one now.

@@ -405,9 +405,12 @@ impl Queue {
         })
     }
 
-    /// Gives up the oldest row that is still held. Returns its number. COUNTS stays: it says what was given up before it.
-    pub(super) fn drop_oldest(&mut self) -> Option<u32> {
-        let Some(index) = self.records.iter().position(|record| record.kind.is_row()) else {
+    /// Gives up the oldest row that is still held; when there is none, the oldest COUNTS, which says what was given up before
+    /// it. Returns its number, and whether it was a row.
+    pub(super) fn drop_oldest(&mut self) -> Option<(u32, bool)> {
+        let held = |record: &Record| !matches!(record.kind, Kind::Skip(_));
+        let oldest_row = self.records.iter().position(|record| record.kind.is_row());
+        let Some(index) = oldest_row.or_else(|| self.records.iter().position(held)) else {
             self.collapse();
             return None;
         };
@@ -415,7 +418,7 @@ impl Queue {
         self.turn_into_skip(index, SkipCause::Overflow);
         self.join_with_before(index);
         self.release_bytes();
-        Some(row)
+        Some((row, oldest_row.is_some()))
     }
 
     /// Rows from `mark` to the oldest record are gone: a skip tells of them. Spec §6.4b.

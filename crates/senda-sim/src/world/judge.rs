@@ -66,6 +66,8 @@ pub(super) struct Page {
     pub(super) told: RowSet,
     /// Resolved once, and not any more after a restore.
     pub(super) taken_back: RowSet,
+    /// Of commits that failed: the disk may have them all the same, once the store has recovered. Spec §7.1d.
+    pub(super) in_doubt: RowSet,
 }
 
 /// A row number.
@@ -203,11 +205,15 @@ impl Judge {
                 let page = self.page(&landing.device, landing.stream);
                 page.resolved.insert(start, end);
                 page.ever.insert(start, end);
+            } else if matches!(verdict.outcome, Outcome::Failed(_)) {
+                self.page(&landing.device, landing.stream).in_doubt.insert(start, end);
             }
         }
         for (landing, verdict) in batch().filter(|(_, verdict)| verdict.outcome.is_durable()) {
             let Some((start, end)) = rows_of(&landing.what) else { continue };
-            let resolved = &self.page(&landing.device, landing.stream).resolved;
+            let page = self.page(&landing.device, landing.stream);
+            page.settle_doubts(verdict.next_row, &verdict.ranges);
+            let resolved = &page.resolved;
             let next = resolved.next();
             let what = if verdict.next_row > next {
                 format!("a mark of {}, and row {next} is not resolved", verdict.next_row)
@@ -343,6 +349,23 @@ impl Judge {
         if pending > most {
             let what = format!("{pending} rows queued, {most} at the most");
             self.fail(at, Promise::Bounded, device.to_string(), what);
+        }
+    }
+}
+
+impl Page {
+    /// The mark covers rows of a commit that failed: they were on the disk after all, and have to stay there.
+    fn settle_doubts(&mut self, next_row: u32, ranges: &[senda_wire::Range]) {
+        let marked = std::iter::once((0, next_row));
+        let marked = marked.chain(ranges.iter().map(|range| (range.start, range.end)));
+        for (start, end) in marked {
+            for doubt in self.in_doubt.iter() {
+                let (first, last) = (doubt.start.max(start), doubt.end.min(end));
+                if first < last {
+                    self.resolved.insert(first, last);
+                    self.ever.insert(first, last);
+                }
+            }
         }
     }
 }
