@@ -315,6 +315,37 @@ fn devices_show_their_ledger_and_events_are_found() {
     assert_eq!(reader.events(Some("gh-7"), None, 10).unwrap(), []);
 }
 
+/// Streams from before rows were counted when they are filed: what the others leave is stored.
+#[test]
+fn a_store_without_the_counts_of_filing_is_read_and_upgraded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    land(&mut writer, "gh-7", 1, NOW, common::declare_simple());
+    land(&mut writer, "gh-7", 1, NOW, common::simple_rows(0, NOW, &[1.0, 2.0]));
+    land(&mut writer, "gh-7", 1, NOW, What::Skip { first: 2, count: 3, cause: 1 });
+    writer.file_all(NOW).unwrap();
+    drop(writer);
+    let conn = rusqlite::Connection::open(dir.path().join("senda.db")).unwrap();
+    let drop_columns =
+        "ALTER TABLE streams DROP COLUMN filed; ALTER TABLE streams DROP COLUMN filed_run;";
+    conn.execute_batch(drop_columns).unwrap();
+    drop(conn);
+    let expect = |stored, streams| {
+        let ledger = Reader::open(dir.path()).unwrap().ledger().unwrap();
+        let found = (ledger.stored, ledger.skipped_rows(), ledger.streams, ledger.unexplained);
+        assert_eq!(found, (stored, 3, streams, 0));
+    };
+    expect(2, 1);
+    let mut writer = open(dir.path());
+    expect(2, 1);
+    land(&mut writer, "gh-7", 1, NOW, common::simple_rows(5, NOW, &[3.0]));
+    land(&mut writer, "gh-7", 2, NOW, common::declare_simple());
+    land(&mut writer, "gh-7", 2, NOW, common::simple_rows(0, NOW, &[4.0]));
+    expect(4, 2);
+    writer.file_all(NOW).unwrap();
+    expect(4, 2);
+}
+
 #[test]
 fn what_has_ended_goes_with_the_readings_of_its_age_and_numbers_go_on() {
     let dir = tempfile::tempdir().unwrap();

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use common::{BAD_VALUE, NOW, SECOND};
 use proptest::prelude::*;
 use senda_store::{
-    Fault, FaultHook, Landing, Ledger, Options, Outcome, Range, Reader, Sample, Value, What, Writer,
+    Fault, FaultHook, KeptWhat, Landing, Ledger, Options, Outcome, Place, Range, Reader, Sample,
+    StoreError, Value, What, Writer,
 };
 
 /// One step of a history.
@@ -202,6 +203,7 @@ impl World {
             assert_eq!(self.marks_of(stream), self.model_marks(stream), "marks of stream {stream}");
         }
         self.check_books();
+        self.check_walk();
     }
 
     fn marks_of(&mut self, stream: u64) -> (u32, Vec<Range>) {
@@ -402,6 +404,42 @@ impl World {
             assert_eq!((made, unexplained), (expected.numbers, 0));
         }
         assert!(landed <= expected.stored);
+    }
+
+    /// A walk shows everything once; what filing has begun to move may be in both places, and says so.
+    fn check_walk(&self) {
+        let reader = Reader::open(&self.dir).expect("a reader");
+        let mut found: BTreeMap<(u64, u32), Vec<(Place, &str)>> = BTreeMap::new();
+        let names = || Ok::<_, StoreError>(vec!["gh-7".to_owned()]);
+        let walked = reader.walk(names, &mut |kept| {
+            let (rows, what) = match kept.what {
+                KeptWhat::Row(row) => (row.row..row.row + 1, "stored"),
+                KeptWhat::Refused(rows, _) => (rows.start..rows.end, "refused"),
+                KeptWhat::Skipped(rows, _) => (rows.start..rows.end, "skipped"),
+                KeptWhat::Counts(row) => (row..row + 1, "counts"),
+            };
+            for row in rows {
+                found.entry((kept.stream, row)).or_default().push((kept.place, what));
+            }
+        });
+        walked.expect("a walk");
+        let word = |fate: &Fate| match fate {
+            Fate::Stored { .. } => "stored",
+            Fate::Refused(_) => "refused",
+            Fate::Skipped => "skipped",
+            Fate::Counts => "counts",
+        };
+        let fates = self.model.iter().flat_map(|(stream, fates)| {
+            fates.iter().map(move |(row, fate)| ((*stream, *row), word(fate)))
+        });
+        let expected: BTreeMap<(u64, u32), &str> = fates.collect();
+        assert!(found.keys().eq(expected.keys()), "{found:?}");
+        for (number, places) in found {
+            assert!(places.iter().all(|(_, what)| *what == expected[&number]), "{places:?}");
+            let moving =
+                places.len() == 2 && places.iter().any(|(place, _)| *place == Place::Filing);
+            assert!(places.len() == 1 || moving, "{number:?}: {places:?}");
+        }
     }
 
     /// Spec §7.9, in the database alone.

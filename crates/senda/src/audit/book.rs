@@ -306,3 +306,74 @@ fn parse(stream: &str) -> anyhow::Result<u64> {
 pub(super) fn as_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = "0000000000000001";
+    const NEXT: &str = "0000000000000002";
+
+    fn acked(below: u32, rows: u64) -> Line<'static> {
+        Line::Acked { device: "gh-7", stream: STREAM, below, rows }
+    }
+
+    #[test]
+    fn a_row_that_got_other_numbers_is_found_by_its_first_and_its_last() {
+        let mut book = Book::default();
+        let last = "0000000000000003";
+        for (stream, to, runs) in
+            [(STREAM, NEXT, vec![(5, 2, 0), (9, 3, 2)]), (NEXT, last, vec![(1, 3, 0)])]
+        {
+            book.take(&Line::Moved { device: "gh-7", stream, to, runs }).unwrap();
+        }
+        book.end_of_journals();
+        // Row 9 of the first stream became row 2 of the second and row 1 of the third.
+        assert_eq!(book.final_number(0, 9), (2, 1));
+        assert_eq!(book.origin(2, 1), (0, 9));
+        assert_eq!(book.origin(1, 1), (0, 6));
+        assert_eq!(book.final_number(0, 11), (1, 4), "it was settled in the second");
+        assert_eq!(
+            (book.origin(0, 7), book.final_number(0, 7)),
+            ((0, 7), (0, 7)),
+            "it did not move"
+        );
+    }
+
+    #[test]
+    fn acknowledgements_that_can_not_be_in_this_order_are_named_once() {
+        let mut book = Book::default();
+        book.take(&Line::Boot { device: "gh-7", stream: STREAM }).unwrap();
+        book.take(&acked(3, 0)).unwrap();
+        book.take(&acked(2, 0)).unwrap();
+        assert_eq!(book.nonsense.len(), 1);
+        book.take(&acked(4, 1)).unwrap();
+        book.take(&acked(5, 0)).unwrap();
+        assert_eq!(book.nonsense.len(), 2, "{:?}", book.nonsense);
+        // Another boot may hear a lower mark first.
+        book.take(&Line::Boot { device: "gh-7", stream: STREAM }).unwrap();
+        book.take(&acked(1, 0)).unwrap();
+        assert_eq!(book.nonsense.len(), 2);
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_it_was_declared_lost_is_forgotten() {
+        let mut book = Book::default();
+        book.take(&Line::Boot { device: "gh-7", stream: STREAM }).unwrap();
+        book.take(&acked(4, 0)).unwrap();
+        let dropped =
+            Line::Dropped { device: "gh-7", stream: STREAM, first: 2, count: 5, cause: "lost" };
+        book.take(&dropped).unwrap();
+        book.end_of_journals();
+        let forgotten: Vec<u32> =
+            (0..9).filter(|row| book.streams[0].forgotten.value(*row).is_some()).collect();
+        assert_eq!(forgotten, [2, 3]);
+    }
+
+    #[test]
+    fn since_the_store_was_looked_at_nothing_that_was_told_counts() {
+        let mut book = Book { since: true, ..Book::default() };
+        book.take(&acked(4, 0)).unwrap();
+        assert!(book.streams.is_empty());
+    }
+}

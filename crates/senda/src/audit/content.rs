@@ -301,3 +301,122 @@ fn read_value(reader: &mut Reader<'_>) -> Option<String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use senda_store::{
+        KeptWhat, Landing, Options, Reader as StoreReader, StoreError, What, Writer,
+    };
+    use senda_wire::{ChannelSpec, Identifier, ValueType, encode_row, encode_sparse_row};
+
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000_000;
+
+    /// A schema with what SQLite can't hold as it is.
+    fn description() -> Vec<u8> {
+        let name = |text| Identifier::new(text).unwrap();
+        let spec = |text, value_type| ChannelSpec::new(name(text), value_type);
+        let mut pair = spec("pair", ValueType::U64);
+        pair.elements = 2;
+        let channels = [
+            spec("single", ValueType::F32),
+            spec("double", ValueType::F64),
+            spec("large", ValueType::U64),
+            spec("word", ValueType::Text),
+            pair,
+        ];
+        let mut room = [0; 256];
+        Schema::encode(name("strange"), &channels, &mut room).unwrap().to_vec()
+    }
+
+    /// Encoded rows: all of one, and one in which something is absent.
+    fn rows(description: &[u8]) -> [(bool, Vec<u8>); 2] {
+        let schema = Schema::decode(description).unwrap();
+        let pair = [u64::MAX.to_be_bytes(), (1u64 << 63).to_be_bytes()].concat();
+        let values = [
+            senda_wire::Value::F32(f32::from_bits(0xFFC1_2345)),
+            senda_wire::Value::F64(-0.0),
+            senda_wire::Value::U64(u64::MAX),
+            senda_wire::Value::Text("grün"),
+            senda_wire::Value::Vector(senda_wire::Vector::new(ValueType::U64, &pair).unwrap()),
+        ];
+        let mut room = [0; 128];
+        let len = encode_row(&schema, &values, &mut room).unwrap();
+        let whole = room[..len].to_vec();
+        let sparse =
+            values.map(|value| (!matches!(value, senda_wire::Value::Text(_))).then_some(value));
+        let len = encode_sparse_row(&schema, &sparse, &mut room).unwrap();
+        [(false, whole), (true, room[..len].to_vec())]
+    }
+
+    /// What the store has of these rows, landed and filed.
+    fn kept(dir: &std::path::Path, contents: &mut Contents) -> Vec<Vec<u8>> {
+        let names = || Ok::<_, StoreError>(vec!["gh-7".to_owned()]);
+        let mut found = Vec::new();
+        let walked = StoreReader::open(dir).unwrap().walk(names, &mut |kept| {
+            if let KeptWhat::Row(row) = kept.what {
+                let mut content = Vec::new();
+                contents.of_kept(&row, &mut content);
+                found.push((row.row, content));
+            }
+        });
+        walked.unwrap();
+        found.sort();
+        found.into_iter().map(|(_, content)| content).collect()
+    }
+
+    #[test]
+    fn a_row_has_one_content_in_journal_inbox_and_table_bit_for_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(dir.path(), Options::default(), NOW).unwrap();
+        let description = description();
+        let mut contents = Contents::default();
+        let schema = contents.schema(&description).unwrap();
+        let land = |writer: &mut Writer, what| {
+            let device = Arc::from("gh-7");
+            let landing = Landing { device, stream: 1, received: NOW, what };
+            assert!(writer.land(&[landing], NOW)[0].outcome.is_durable());
+        };
+        land(&mut writer, What::Declare { id: 0, description: description.clone() });
+        let mut expected = Vec::new();
+        for (first, (sparse, row)) in (0..).zip(rows(&description)) {
+            let body = [&[0, 0, 0xC0, 1][..], &NOW.to_be_bytes(), &row].concat();
+            land(
+                &mut writer,
+                What::Rows { first, count: 1, sparse, schema: 0, body, refused: vec![] },
+            );
+            let dated = Dated { clock: Clock::UtcSynced, time_us: NOW, sparse };
+            let mut content = Vec::new();
+            Contents::of_bytes(&schema, dated, &row, &mut content).unwrap();
+            expected.push(content);
+        }
+        assert_eq!(kept(dir.path(), &mut contents), expected, "in the inbox");
+        writer.file_all(NOW).unwrap();
+        assert_eq!(kept(dir.path(), &mut contents), expected, "in its table");
+    }
+
+    #[test]
+    fn one_bit_makes_another_content_and_the_channel_is_named() {
+        let description = description();
+        let mut contents = Contents::default();
+        let schema = contents.schema(&description).unwrap();
+        let dated = Dated { clock: Clock::UtcSynced, time_us: NOW, sparse: false };
+        let [(_, row), _] = rows(&description);
+        let content = |row: &[u8], dated| {
+            let mut content = Vec::new();
+            Contents::of_bytes(&schema, dated, row, &mut content).map(|()| content)
+        };
+        let right = content(&row, dated).unwrap();
+        let mut other = row.clone();
+        other[3] ^= 1; // The last bit of the NaN's payload.
+        let wrong = content(&other, dated).unwrap();
+        assert_eq!(
+            contents.difference(&right, &wrong),
+            "single was NaN (ffc12345), the store has NaN (ffc12344)"
+        );
+        let later = content(&row, Dated { time_us: NOW + 1, ..dated }).unwrap();
+        assert!(contents.difference(&right, &later).starts_with("the device's time was"));
+        assert_eq!(content(&row[1..], dated), None, "no row of this schema");
+    }
+}
