@@ -2,7 +2,7 @@
 //!
 //! An append-only log in segments of bounded size, with a checksum over each record, on whatever implements [`Storage`]. Nothing
 //! is ever rewritten: a segment is removed as a whole once everything in it is resolved, or, when the bound is reached, given up.
-//! `docs/spool.md` describes every byte; `docs/decisions/0006-the-spool.md` says why it is so.
+//! `docs/spool.md` describes every byte; `docs/decisions/0007-the-spool.md` says why it is so.
 //!
 //! ```text
 //!   describe, append, skip --> [ 00000007.spool ] <-- read (streams of earlier boots, this one)

@@ -432,7 +432,7 @@ impl Uplink {
 
     /// Rows that are not resolved, as far as is known: those in memory, and those that wait on the spool.
     pub fn unresolved(&self) -> u64 {
-        let live = u64::try_from(self.live.device.pending()).unwrap_or(u64::MAX);
+        let live = u64::try_from(self.live.device.pending_rows()).unwrap_or(u64::MAX);
         self.waiting().iter().map(|state| state.rows).sum::<u64>() + live
     }
 

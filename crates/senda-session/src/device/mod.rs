@@ -579,6 +579,11 @@ impl Device {
         self.queue.len()
     }
 
+    /// Of those, the rows.
+    pub fn pending_rows(&self) -> usize {
+        self.queue.rows()
+    }
+
     /// True when a row of so many bytes would be queued without any other being given up.
     pub fn has_room(&self, row_len: usize) -> bool {
         self.queue.has_room(row_len)

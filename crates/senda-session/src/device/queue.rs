@@ -170,6 +170,11 @@ impl Queue {
         self.records.len()
     }
 
+    /// Rows that wait.
+    pub(super) fn rows(&self) -> usize {
+        self.records.iter().filter(|record| record.kind.is_row()).count()
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<&Record> {
         self.records.get(index)
     }
@@ -236,7 +241,7 @@ impl Queue {
 
     /// Forgets every record. Returns how many rows that were.
     pub(super) fn clear(&mut self) -> u64 {
-        let rows = self.records.iter().filter(|record| record.kind.is_row()).count();
+        let rows = self.rows();
         self.records.clear();
         self.unsent_from = self.next_row;
         self.release_bytes();
