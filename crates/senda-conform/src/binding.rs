@@ -44,6 +44,7 @@ const fn unseen(label: &'static str, why: &'static str) -> Binding {
 
 const VALUES: &str = "what was stored can't be read back through the protocol";
 const SPOOL: &str = "only a device with a spool has old streams, and nobody can ask for one";
+const MINUTES: &str = "a device may take minutes before it tells its ledger, or never do so";
 const ONE_ADDRESS: &str = "this kit is at one address, on one transport";
 const KEYS: &str = "this kit has no keys: it speaks suite OPEN only";
 
@@ -89,6 +90,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     unseen("5.8a", VALUES),
     collector("5.9a"),
     both("5.11a"),
+    unseen_device("5.11b", MINUTES),
     both("5.12a"),
     collector("5.13a"),
     device("5.13b"),

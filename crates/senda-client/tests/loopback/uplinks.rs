@@ -18,6 +18,7 @@ fn prompt(builder: Builder) -> Builder {
 
 fn sorted(collector: &Collector) -> Vec<Vec<u8>> {
     let mut rows = collector.rows();
+    rows.retain(|row| !row.is_empty()); // COUNTS is none.
     rows.sort_unstable();
     rows
 }
