@@ -181,9 +181,10 @@ impl Member {
         }
     }
 
-    /// What is queued and not durable.
-    pub(super) fn pending(&self) -> usize {
-        self.device.pending()
+    /// Rows of which nobody knows yet. What the queue holds beside rows, COUNTS and SKIP, is no row.
+    pub(super) fn pending(&self) -> u64 {
+        let Tally { made, acked, refused, skipped, forgotten, .. } = self.total();
+        made.saturating_sub(acked + refused + skipped + forgotten)
     }
 
     pub(super) fn add_stats(&self, figures: &mut Figures) {

@@ -367,7 +367,7 @@ impl<'p> Fleet<'p> {
         ];
         counters.into_iter().for_each(|counter| *counter = 0);
         self.members.iter().for_each(|member| member.add_stats(figures));
-        figures.pending = self.members.iter().map(|member| member.pending() as u64).sum();
+        figures.pending = self.members.iter().map(Member::pending).sum();
         figures.elapsed = self.epoch.elapsed();
         figures
     }
