@@ -7,7 +7,7 @@ use anyhow::ensure;
 
 use crate::steps::Steps;
 use crate::tools::{self, cargo, root};
-use crate::{book, dissector, no_std, registry, simulate, test};
+use crate::{book, dissector, mutants, no_std, registry, simulate, test};
 
 /// The most that a cold release build of the demo may take. Generous: it is there to catch a
 /// dependency that doubles the time to the first `cargo run`, not a slow machine.
@@ -30,6 +30,7 @@ pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
     steps.step("no-std", no_std::run)?;
     test::run(steps)?;
     steps.step("worlds", simulate::run_some)?;
+    steps.step("mutants", || mutants::run(&mutants::Args::default()))?;
     steps.step("doc", || {
         tools::run(cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;

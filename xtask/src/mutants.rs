@@ -3,7 +3,6 @@
 //! A fault is text that replaces other text (`crates/senda-sim/mutants.toml`), so that nothing of it is in the sources, let
 //! alone in a program that somebody runs.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,7 +17,7 @@ use crate::tools::{cargo, root, target_dir};
 const LIST: &str = "crates/senda-sim/mutants.toml";
 
 /// Which faults.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Args {
     /// Only those whose name contains this
     #[arg(long, value_name = "TEXT")]
@@ -119,24 +118,9 @@ impl Copy {
     /// Brings the copy up to date. What has not changed is not written, so that it is not compiled again.
     fn make() -> anyhow::Result<Self> {
         let tree = target_dir().join("mutants").join("tree");
-        let listed = Command::new("git")
-            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-            .current_dir(root())
-            .output()
-            .context("start git")?;
-        ensure!(listed.status.success(), "git ls-files: {}", listed.status);
-        let listed = String::from_utf8(listed.stdout).context("a file name that is not UTF-8")?;
-        let wanted: BTreeSet<&str> = listed.split_terminator('\0').collect();
-        for name in &wanted {
-            let (from, to) = (root().join(name), tree.join(name));
-            // One that is deleted and not yet committed is listed all the same.
-            let Ok(bytes) = fs::read(&from) else { continue };
-            if fs::read(&to).is_ok_and(|present| present == bytes) {
-                continue;
-            }
-            let folder = to.parent().context("a file lies in a folder")?;
-            fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-            fs::write(&to, bytes).with_context(|| format!("write {}", to.display()))?;
+        fs::create_dir_all(&tree).with_context(|| format!("make {}", tree.display()))?;
+        for name in ["Cargo.toml", "Cargo.lock", "crates", "spec", "xtask"] {
+            update(&root().join(name), &tree.join(name))?;
         }
         Ok(Self { tree })
     }
@@ -200,6 +184,25 @@ impl Copy {
     }
 }
 
+/// Copies a file that is new or another one, or a folder of such.
+fn update(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
+        for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
+            let name = entry?.file_name();
+            if name != "target" {
+                update(&from.join(&name), &to.join(&name))?;
+            }
+        }
+        return Ok(());
+    }
+    let bytes = fs::read(from).with_context(|| format!("read {}", from.display()))?;
+    if !fs::read(to).is_ok_and(|present| present == bytes) {
+        fs::write(to, bytes).with_context(|| format!("write {}", to.display()))?;
+    }
+    Ok(())
+}
+
 fn text_of(output: &Output) -> String {
     let (stdout, stderr) = (&output.stdout, &output.stderr);
     format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr))
@@ -207,6 +210,8 @@ fn text_of(output: &Output) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// Whoever changes the code learns here that a fault has to follow, not only when all of them are made.
