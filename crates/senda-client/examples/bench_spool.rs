@@ -1,7 +1,7 @@
 //! Measures the spool: appends a second by policy, bytes a row, recovery and reading of a million rows.
 //!
 //! `cargo run --release -p senda-client --example bench_spool [DIRECTORY]`
-#![allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

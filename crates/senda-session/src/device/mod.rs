@@ -34,6 +34,7 @@ mod clock; // what the device's clock is worth
 mod config; // what the caller decides; limits
 mod delivery; // ACK, NACK, time-outs: the fate of rows
 mod downlink; // CONFIG, COMMAND, ALERT, DONE
+mod error; // why a row or a schema is not taken
 mod event; // what the application hears of
 mod flights; // messages on their way; round trips, losses, congestion
 mod handshake; // HELLO to WELCOME, CLOSE, new streams
@@ -47,17 +48,17 @@ mod unacked; // rows without a promise
 mod value; // typed values that own their bytes
 
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use senda_wire::registry::ROW_MAX;
-use senda_wire::{Clock, ErrorCode, Schema, SchemaError, SkipCause};
+use senda_wire::{Clock, ErrorCode, Schema, SkipCause};
 
 pub use config::{
     Batch, Config, ConfigError, DropPolicy, EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_ROWS_MAX,
     QueueLimits, Transport, WINDOW_MESSAGES_MAX,
 };
 pub use downlink::DoneError;
+pub use error::{DeclareError, PushError};
 pub use event::{Acked, AlertDetail, Event, LostReason, NewStream, Ticket, Welcomed};
 pub use schemas::SchemaId;
 pub use timers::Timer;
@@ -219,68 +220,6 @@ impl Ledger {
     /// A ledger that begins with so many rows, of which nobody need be told.
     fn new(made: u64) -> Self {
         Self { made, told: (made, [0; 4]), ..Self::default() }
-    }
-}
-
-/// Why a row is not taken. The local caller is at fault, or has to wait.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum PushError {
-    /// The queue is full (policy: refuse), or can't ever hold a row this large.
-    Full,
-    /// No schema has this id.
-    UnknownSchema,
-    /// The collector refused the schema.
-    SchemaRefused(ErrorCode),
-    /// The bytes are no row of this schema. Spec §4.3.
-    BadRow,
-    /// The last number of the stream is given: the next stream begins once everything is acknowledged, unless it is an
-    /// old one ([`Config::ends`]). Spec §2.3c.
-    StreamFull,
-    /// `close` was called.
-    Closed,
-}
-
-impl fmt::Display for PushError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("the queue is full"),
-            Self::UnknownSchema => f.write_str("no schema has this id"),
-            Self::SchemaRefused(code) => write!(f, "the collector refused the schema: {}", code.0),
-            Self::BadRow => f.write_str("the bytes are no row of this schema"),
-            Self::StreamFull => f.write_str("the stream has no numbers left until it is drained"),
-            Self::Closed => f.write_str("the session was closed"),
-        }
-    }
-}
-
-impl core::error::Error for PushError {}
-
-/// Why a schema is not taken. The local caller is at fault.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum DeclareError {
-    /// The description breaks a rule of section 4.2.
-    Schema(SchemaError),
-    /// The device has 64 schemas already.
-    TooMany,
-}
-
-impl fmt::Display for DeclareError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Schema(_) => f.write_str("the description breaks a rule of section 4.2"),
-            Self::TooMany => f.write_str("a stream has at most 64 schemas"),
-        }
-    }
-}
-
-impl core::error::Error for DeclareError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Schema(error) => Some(error),
-            Self::TooMany => None,
-        }
     }
 }
 
